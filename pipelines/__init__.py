@@ -1,0 +1,1 @@
+"""The work around the library: files, folders, reports, the command line."""
