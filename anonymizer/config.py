@@ -1,0 +1,101 @@
+"""Every setting, one frozen dataclass a stage, nested in one ``Config``. Light to import: no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from anonymizer.errors import ConfigError
+
+Method = Literal["generate", "solid", "pixelate", "blur"]
+DetectorName = Literal["centerface", "mtcnn", "both"]
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """How faces are looked for.
+
+    Attributes:
+        detector: which network, or ``both`` for the union of the two.
+        threshold: score in 0..1 from which a detection is a face.
+        low: score from which a detection continues a face that another frame confirms (videos).
+        max_side: longest side in pixels at which a picture is searched.
+        thorough: search large pictures at full detail, tile by tile.
+    """
+
+    detector: DetectorName = "centerface"
+    threshold: float = 0.35
+    low: float = 0.2
+    max_side: int = 1280
+    thorough: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.threshold < 1:
+            raise ConfigError(
+                f"the detection threshold must lie between {self.low} and 1, not at {self.threshold}"
+            )
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """How faces are followed over time.
+
+    Attributes:
+        stride: every how many frames the detector looks; in between it looks where something changes.
+        window: frames of look-ahead.
+    """
+
+    stride: int = 4
+    window: int = 16
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What replaces a face.
+
+    Attributes:
+        method: ``generate`` for a synthetic person; ``solid``, ``pixelate``, ``blur`` only cover.
+        seed: the same seed draws the same people again; ``None`` draws a secret one, which is forgotten.
+        truncation: how far personas may lie from the average face, 0..1 (the truncation trick of StyleGAN).
+        max_yaw, max_pitch: head pose in degrees beyond which a face is covered instead.
+    """
+
+    method: Method = "generate"
+    seed: int | None = None
+    truncation: float = 0.7
+    max_yaw: float = 60.0
+    max_pitch: float = 40.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one run.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: frames that go through the networks together; 0 fits it to the device.
+    """
+
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
+    device: str = "auto"
+    batch_size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 0:
+            raise ConfigError(f"the batch size must not be negative: {self.batch_size}")
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for reports."""
+        return dataclasses.asdict(self)
+
+
+PRESETS: dict[str, Config] = {
+    "fast": Config(detect=DetectConfig(max_side=960), track=TrackConfig(stride=8)),
+    "balanced": Config(),
+    "thorough": Config(
+        detect=DetectConfig(detector="both", threshold=0.25, thorough=True), track=TrackConfig(stride=1)
+    ),
+}
