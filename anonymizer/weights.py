@@ -84,7 +84,8 @@ def path(name: str) -> Path:
         except WeightsError as error:
             raise WeightsError(
                 f"the model file is missing and cannot be fetched: {error.cause}; "
-                "run `anonymizer models fetch` while online, or `anonymizer models import FILE` with an archive exported elsewhere",
+                "run `anonymizer models fetch` while online, or `anonymizer models import FILE` with what "
+                "`anonymizer models export` wrote on another machine",
                 path=cached_file(name),
             ) from error
     verify([name])
@@ -200,11 +201,9 @@ def _converted(name: str, archive: Path) -> bytes:
         return next(iter(members.values()))
     import openvino
 
-    with torch.device("meta"):
-        network = model.network()
     with tempfile.TemporaryDirectory(prefix="anonymizer-") as folder:
         files = [Path(folder, PurePosixPath(member).name) for member in members]
         for file, data in zip(files, members.values(), strict=True):
             file.write_bytes(data)
-        state = model.state(openvino.Core().read_model(files[0]), network)
+        state = model.state(openvino.Core().read_model(files[0]), model.network())
     return safetensors.torch.save(state)

@@ -23,7 +23,7 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-TAPS = (24, 32, 96)  # stages, by their channels, that the pyramid looks back at
+TAPS = (1, 2, 4)  # the stages that the pyramid looks back at
 
 
 class FaceMaps(NamedTuple):
@@ -95,7 +95,7 @@ class CenterFace(nn.Module):
             inputs = outputs
         self.stages = nn.ModuleList(stages)
         self.top = nn.Sequential(nn.Conv2d(inputs, NECK, 1), nn.ReLU(inplace=True))
-        self.merges = nn.ModuleList(Merge(channels) for channels in reversed(TAPS))
+        self.merges = nn.ModuleList(Merge(STAGES[tap][1]) for tap in reversed(TAPS))
         self.last = nn.Sequential(nn.Conv2d(NECK, NECK, 3, padding=1), nn.ReLU(inplace=True))
         self.heatmap = nn.Conv2d(NECK, 1, 1)
         self.scale = nn.Conv2d(NECK, 2, 1)
@@ -104,13 +104,12 @@ class CenterFace(nn.Module):
 
     def forward(self, images: Tensor) -> FaceMaps:
         x = self.stem(images * 255)  # (N, 32, H/2, W/2)
-        taps = []
+        stages = []
         for stage in self.stages:
             x = stage(x)
-            if x.shape[1] in TAPS:
-                taps.append(x)  # (N, 24, H/4, W/4), (N, 32, H/8, W/8), (N, 96, H/16, W/16)
+            stages.append(x)
         x = self.top(x)  # (N, 24, H/32, W/32)
-        for merge, tap in zip(self.merges, reversed(taps), strict=True):
-            x = merge(x, tap)
+        for merge, tap in zip(self.merges, reversed(TAPS), strict=True):
+            x = merge(x, stages[tap])  # (N, 24, H/16, W/16), (N, 24, H/8, W/8), (N, 24, H/4, W/4)
         x = self.last(x)  # (N, 24, H/4, W/4)
         return FaceMaps(self.heatmap(x).sigmoid(), self.scale(x), self.offset(x), self.landmarks(x))

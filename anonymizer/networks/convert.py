@@ -54,17 +54,31 @@ def synthesis(model: "Model", module: nn.Module) -> State:
             f"{ours}.{convolution}.weight": constant(argument(argument(with_noise, 0), 1)),
         }
 
+    blocks = sum(name.endswith(".up.modulation.bias") for name in nodes)
     state = {"constant": constant(nodes["m.input.input"])} | styled("stem", "m.conv1", "convolutions")
-    for number in range(sum(name.endswith(".up.modulation.bias") for name in nodes)):
+    for number in range(blocks):
         ours, theirs = f"blocks.{number}", f"m.layers.{number}"
-        state |= linear(f"{ours}.up", f"{theirs}.up.modulation")
+        state |= linear(f"{ours}.modulation", f"{theirs}.up.modulation")
         for part, conv in (("first", "conv1"), ("second", "conv2")):
             state |= styled(f"{ours}.{part}", f"{theirs}.{conv}", "convolutions.1")
             state[f"{ours}.{part}.convolutions.0.weight"] = constant(nodes[f"{theirs}.{conv}.conv.weight_dw"])
     state |= linear("to_image.modulation", f"{theirs}.to_img.conv.modulation")
     state["to_image.convolution.weight"] = constant(nodes[f"{theirs}.to_img.conv.weight"])
     state["to_image.convolution.bias"] = constant(nodes[f"{theirs}.to_img.bias"])
-    return shaped(module, state)
+
+    before_wavelets = ["stem.convolutions.", "to_image.convolution."]
+    before_wavelets += [f"blocks.{number}.modulation." for number in range(blocks)]
+    before_wavelets += [f"blocks.{number}.second.convolutions.1." for number in range(blocks - 1)]
+    return {
+        name: interleaved(value) if name.startswith(tuple(before_wavelets)) else value
+        for name, value in shaped(module, state).items()
+    }
+
+
+def interleaved(value: Tensor) -> Tensor:
+    """Wavelet channels from C means, then C times three details, to C times a mean and its details."""
+    means, details = value.tensor_split([len(value) // 4])
+    return torch.cat((means.unsqueeze(1), details.unflatten(0, (-1, 3))), dim=1).flatten(0, 1)
 
 
 def argument(node: "Node", port: int) -> "Node":
@@ -107,9 +121,6 @@ def in_order(module: nn.Module, values: Iterator[Tensor]) -> State:
 
 
 def shaped(module: nn.Module, state: State) -> State:
-    """The same values in the shapes of the module; counters, which files do not keep, are 0."""
-    zero = torch.zeros(())
-    return {
-        name: state.get(name, zero).reshape(like.shape).to(like.dtype)
-        for name, like in module.state_dict().items()
-    }
+    """The same values in the shapes of the module, whose own buffers stand in where a file has none."""
+    values = dict(module.named_buffers()) | state
+    return {name: values[name].reshape(like.shape) for name, like in module.state_dict().items()}

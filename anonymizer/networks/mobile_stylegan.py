@@ -1,10 +1,10 @@
 """MobileStyleGAN: faces of people who do not exist, 1024 x 1024 pixels.
 
 Sergei Belousov, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity Image
-Synthesis", 2021, https://arxiv.org/abs/2104.04767: StyleGAN2 (https://arxiv.org/abs/1912.04958) distilled into
-a network that predicts wavelet coefficients with depthwise-separable convolutions. As in the published file,
-demodulation, which does not depend on the style here, is part of the weights, and the noise of each layer is a
-constant picture.
+Synthesis", 2021, https://arxiv.org/abs/2104.04767: StyleGAN2 (https://arxiv.org/abs/1912.04958) distilled
+into a network that predicts wavelet coefficients with depthwise-separable convolutions. As in the published
+file, demodulation, which does not depend on the style here, is part of the weights, and the noise of a layer
+is a constant picture.
 """
 
 import math
@@ -41,19 +41,21 @@ class MappingNetwork(nn.Module):
         return x
 
 
-def inverse_haar(x: Tensor) -> Tensor:
+class InverseHaar(nn.Module):
     """Inverse Haar wavelet transform: ``(N, 4 C, H, W)`` -> ``(N, C, 2 H, 2 W)``.
 
-    Channels are the C means, then for each of the C the vertical, the horizontal and the diagonal detail.
+    Each channel of the result comes from four in a row: mean, vertical, horizontal and diagonal detail.
     """
-    n, channels, height, width = x.shape
-    c = channels // 4
-    mean = x[:, :c]
-    vertical, horizontal, diagonal = x[:, c:].view(n, c, 3, height, width).unbind(2)
-    top, bottom = mean + vertical, mean - vertical
-    right, left = horizontal + diagonal, horizontal - diagonal
-    corners = torch.stack((top + right, top - right, bottom + left, bottom - left), dim=2)  # (N, C, 4, H, W)
-    return F.pixel_shuffle(corners.flatten(1, 2) / 2, 2)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        mean, vertical = torch.tensor([[1, 1], [1, 1]]), torch.tensor([[1, 1], [-1, -1]])
+        kernel = torch.stack((mean, vertical, vertical.T, vertical * vertical.T)) / 2
+        self.kernel = nn.Buffer(kernel.repeat(channels, 1, 1).unsqueeze(1))  # (4 C, 1, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.kernel, stride=2, groups=self.channels)
 
 
 class Modulation(nn.Module):
@@ -93,12 +95,13 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__()
-        self.up = Modulation(inputs, gain=1)
+        self.modulation = Modulation(inputs, gain=1)
+        self.up = InverseHaar(inputs // 4)
         self.first = StyledConv(inputs // 4, outputs, size, separable(inputs // 4, outputs))
         self.second = StyledConv(outputs, outputs, size, separable(outputs, outputs))
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        x = inverse_haar(self.up(x, styles[:, 0]))
+        x = self.up(self.modulation(x, styles[:, 0]))
         x = self.first(x, styles[:, 1])
         return self.second(x, styles[:, 2])
 
@@ -109,10 +112,11 @@ class ToImage(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.modulation = Modulation(channels, gain=1 / math.sqrt(channels))
-        self.convolution = nn.Conv2d(channels, 12, 1)
+        self.convolution = nn.Conv2d(channels, 3 * 4, 1)
+        self.up = InverseHaar(3)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return inverse_haar(self.convolution(self.modulation(x, style)))
+        return self.up(self.convolution(self.modulation(x, style)))
 
 
 class SynthesisNetwork(nn.Module):
@@ -139,7 +143,7 @@ class SynthesisNetwork(nn.Module):
         if resolution not in CHANNELS:
             raise ValueError(f"features exist at {list(CHANNELS)}, not at {resolution}")
         styles = every_layer(w)
-        x = self.stem(self.constant.expand(len(w), -1, -1, -1), styles[:, 0])
+        x = self.stem(self.constant.expand(w.shape[0], -1, -1, -1), styles[:, 0])
         for number in range(int(math.log2(resolution)) - 2):
             x = self.blocks[number](x, styles[:, 3 * number + 1 : 3 * number + 4])
         return x
