@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from anonymizer import weights
 from anonymizer.errors import ConfigError
 
 Engine = Callable[..., Any]
@@ -28,13 +33,18 @@ def pick(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device {name} is not supported; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device {name} asked for, but this machine has {torch.cuda.device_count()} CUDA GPUs"
-        )
+        raise ConfigError(f"device {name} was asked for, but there are {torch.cuda.device_count()} CUDA GPUs")
     return device
 
 
-def compile(module: nn.Module, device: torch.device, *example: Tensor) -> Engine:  # noqa: A001
+def batch_size(device: torch.device) -> int:
+    """Frames that fit a device: a few on a CPU, on a GPU one a gigabyte of its memory."""
+    if device.type == "cpu":
+        return 8
+    return max(4, min(64, torch.cuda.get_device_properties(device).total_memory >> 30))
+
+
+def compile(module: nn.Module, device: torch.device, *example: Tensor) -> Engine:
     """Make ``module`` fast on ``device``: takes and returns float32 tensors that lie there.
 
     Args:
@@ -61,9 +71,10 @@ def _half(module: nn.Module, device: torch.device) -> Engine:
 def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
     import openvino
 
-    with torch.inference_mode():
-        model = openvino.convert_model(module, example_input=example if len(example) > 1 else example[0])
-    compiled = openvino.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    path = weights.cache_dir() / "openvino" / f"{type(module).__name__}-{_fingerprint(module)}.xml"
+    if not _is_whole(path):
+        _convert(module, example, path)
+    compiled = openvino.compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
 
     def run(*inputs: Tensor) -> Any:
         results = compiled([value.contiguous().numpy() for value in inputs], share_inputs=True)
@@ -71,3 +82,43 @@ def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
         return outputs[0] if len(outputs) == 1 else outputs
 
     return run
+
+
+def _fingerprint(module: nn.Module) -> str:
+    """Changes with the weights, the structure of the network and the versions that convert it."""
+    from openvino import __version__ as version
+
+    digest = hashlib.sha256(f"{module} {torch.__version__} {version}".encode())
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy())
+    return digest.hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a converted network, both files."""
+    return hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the network was converted before and has not been altered since."""
+    record = path.with_suffix(".sha256")
+    return record.exists() and record.read_text() == _digest(path)
+
+
+def _convert(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    """Convert once: it takes seconds. The record is written last, so that a broken-off conversion does not count."""
+    import openvino
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # tracing is deprecated in favour of torch.compile, which needs a compiler
+        traced = torch.jit.trace(module, example, check_trace=False)
+        model = openvino.convert_model(traced, example_input=example)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        openvino.save_model(model, made, compress_to_fp16=False)
+        digest = _digest(made)
+        made.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        made.replace(path)
+    path.with_suffix(".sha256").write_text(digest)

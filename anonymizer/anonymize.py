@@ -1,0 +1,171 @@
+"""The first page to read: composes the stages.
+
+frames -> faces (detect, track) -> meshes -> new faces (generate) -> frames (blend)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anonymizer import device as devices
+from anonymizer.batches import MESH_POINTS, Faces, Frames, Meshes
+from anonymizer.blend import compose
+from anonymizer.config import Config
+from anonymizer.detect import DETECTORS
+from anonymizer.generate import GENERATORS
+from anonymizer.generate.base import Outcome
+from anonymizer.generate.seeds import derive_seed
+from anonymizer.mesh import MeshEstimator
+from anonymizer.track import follow
+
+Pixels = TypeVar("Pixels", np.ndarray, Tensor)
+
+
+@dataclass(frozen=True)
+class Anonymized:
+    """Frames without real faces.
+
+    Attributes:
+        frames: as many as came in, unchanged outside the faces.
+        faces: the faces that were replaced.
+        outcomes: what became of each, one a row of ``faces``.
+    """
+
+    frames: Frames
+    faces: Faces
+    outcomes: tuple[Outcome, ...]
+
+
+class Anonymizer:
+    """Replaces every face that is found. Networks are loaded, and fetched if need be, on construction.
+
+    Args:
+        config: all settings.
+
+    Attributes:
+        device: where the networks run.
+        batch_size: frames that are best given together.
+        timings: seconds spent so far, by stage.
+
+    Raises:
+        WeightsError: a network's weights are missing or altered.
+        ConfigError: the device does not exist.
+
+    Example:
+        >>> anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=7)))
+        >>> safe = anonymizer.image(picture)  # (H, W, 3) uint8 RGB, numpy or torch
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.device = devices.pick(self.config.device)
+        self.batch_size = self.config.batch_size or devices.batch_size(self.device)
+        self.timings: dict[str, float] = defaultdict(float)
+        self._detector = DETECTORS[self.config.detect.detector](self.config.detect, self.device)
+        self._estimator = MeshEstimator(self.device) if self.config.generate.method == "generate" else None
+        self._generator = GENERATORS[self.config.generate.method](
+            self.config.generate, self.device, self._estimator, self.batch_size
+        )
+        seed = self.config.generate.seed
+        self._secret = secrets.randbits(63) if seed is None else seed
+
+    def image(self, pixels: Pixels) -> Pixels:
+        """One picture ``(H, W, 3)`` uint8 or uint16 RGB, a numpy array or a tensor on any device; the same back."""
+        return self.images(pixels[None])[0]
+
+    def images(self, pixels: Pixels) -> Pixels:
+        """Independent pictures of one size ``(N, H, W, 3)`` uint8 or uint16 RGB; the same back."""
+        given = torch.from_numpy(np.ascontiguousarray(pixels)) if isinstance(pixels, np.ndarray) else pixels
+        frames = self.stills(Frames(given, (Fraction(0),) * len(given))).frames
+        return frames.pixels.numpy() if isinstance(pixels, np.ndarray) else frames.pixels
+
+    def frames(self, batches: Iterable[Frames]) -> Iterator[Frames]:
+        """The frames of a video, in order, in batches of any length; the same frames back."""
+        return (anonymized.frames for anonymized in self.stream(batches))
+
+    def stills(self, frames: Frames) -> Anonymized:
+        """Independent pictures. Each is treated alike whichever pictures come with it."""
+        place = frames.pixels.device
+        parts = [
+            self._still_batch(self._upload(frames[start : start + self.batch_size]), start)
+            for start in range(0, len(frames), self.batch_size)
+        ]
+        done = Frames.cat([part.frames for part in parts]) if parts else frames
+        return Anonymized(
+            Frames(done.pixels.to(place), done.times),
+            Faces.cat([Faces.none(), *(part.faces for part in parts)]),
+            tuple(outcome for part in parts for outcome in part.outcomes),
+        )
+
+    def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
+        """A video: faces keep their personas, and are hidden from the frame in which they enter.
+
+        The tracker looks ahead, so that frames come out later than they go in, cut into other batches, but all of
+        them and in order.
+        """
+        uploaded = (self._upload(batch) for batch in batches)
+        source: bytes | None = None
+        for frames, faces in self._timed(follow(uploaded, self._detector, self.config), "detect and track"):
+            source = source or _digest(frames.pixels[0])
+            seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
+            yield self._replace(frames, faces, seeds)
+
+    def inspect(self, frames: Frames) -> Faces:
+        """The faces that ``stills`` would replace."""
+        with self._clock("detect"):
+            found = self._detector.detect(frames)
+        return found[found.scores >= self.config.detect.threshold]
+
+    def _upload(self, frames: Frames) -> Frames:
+        return Frames(frames.pixels.to(self.device, non_blocking=True), frames.times)
+
+    def _still_batch(self, frames: Frames, start: int) -> Anonymized:
+        faces = self.inspect(frames)
+        sources = [_digest(picture) for picture in frames.pixels]
+        order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
+        seeds = [
+            derive_seed(self._secret, sources[frame], number)
+            for frame, number in zip(faces.frame.tolist(), order, strict=True)
+        ]
+        done = self._replace(frames, faces, seeds)
+        return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
+
+    def _replace(self, frames: Frames, faces: Faces, seeds: list[int]) -> Anonymized:
+        with self._clock("mesh"):
+            meshes = self._estimator.estimate(frames, faces) if self._estimator else Meshes.none()
+        with self._clock("generate"):
+            patches, outcomes = self._generator.generate(frames, faces, meshes, seeds)
+        with self._clock("blend"):
+            done = compose(frames, patches)
+        return Anonymized(done, faces, tuple(outcomes))
+
+    @contextmanager
+    def _clock(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.timings[stage] += time.perf_counter() - start
+
+    def _timed(self, items: Iterator[tuple[Frames, Faces]], stage: str) -> Iterator[tuple[Frames, Faces]]:
+        while True:
+            with self._clock(stage):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+
+def _digest(picture: Tensor) -> bytes:
+    """Names a picture by its content."""
+    return hashlib.blake2b(picture.cpu().contiguous().numpy(), digest_size=16).digest()

@@ -1,0 +1,55 @@
+"""Puts patches into frames: ``Patches`` -> ``Frames``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import geometry
+from anonymizer.batches import Frames, Patches
+
+
+def compose(frames: Frames, layers: Sequence[Patches]) -> Frames:
+    """Copy the frames and lay patches over them, later ones on top; nothing outside a patch changes.
+
+    Args:
+        frames: on any device.
+        layers: patches on the same device, not turned against the frames.
+    """
+    pixels = frames.pixels.clone()
+    for patches in layers:
+        _lay_all(pixels, patches, frames.peak)
+    return Frames(pixels, frames.times)
+
+
+def _lay_all(pixels: Tensor, patches: Patches, peak: int) -> None:
+    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0]]) * patches.colour.shape[-1]
+    from_patch = geometry.invert_affine(patches.to_patch)
+    reach = geometry.apply_affine(from_patch, corners[None].expand(len(patches), -1, -1))
+    for row, (low, high) in enumerate(reach.unbind(0)):
+        height, width = pixels.shape[1:3]
+        x0, y0 = (max(0, int(value)) for value in low.floor().tolist())
+        x1, y1 = min(width, int(high[0].ceil())), min(height, int(high[1].ceil()))
+        if x0 < x1 and y0 < y1:
+            region = pixels[int(patches.frame[row]), y0:y1, x0:x1]
+            _lay(region, patches[row : row + 1], (x0, y0), peak)
+
+
+def _lay(region: Tensor, patch: Patches, origin: tuple[int, int], peak: int) -> None:
+    """Lay one patch over ``region (h, w, 3)``, a view whose upper left corner lies at ``origin``, in place."""
+    device = region.device
+    height, width = region.shape[:2]
+    scale_x, scale_y = patch.to_patch[0, 0, 0].item(), patch.to_patch[0, 1, 1].item()
+    shift_x, shift_y = patch.to_patch[0, :, 2].tolist()
+    size = patch.colour.shape[-1]
+    x = ((torch.arange(width, device=device) + origin[0] + 0.5) * scale_x + shift_x) * 2 / size - 1
+    y = ((torch.arange(height, device=device) + origin[1] + 0.5) * scale_y + shift_y) * 2 / size - 1
+    grid = torch.stack([x[None].expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
+    layers = torch.cat([patch.colour, patch.alpha], dim=1)
+    sampled = F.grid_sample(layers, grid[None], padding_mode="border", align_corners=False)[0]
+    inside = ((x.abs() <= 1)[None] & (y.abs() <= 1)[:, None]).float()
+    colour, alpha = sampled[:3].permute(1, 2, 0) * peak, (sampled[3] * inside)[..., None]
+    region.copy_(torch.lerp(region.float(), colour, alpha).round().clamp(0, peak).to(region.dtype))

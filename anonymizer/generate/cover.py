@@ -1,0 +1,56 @@
+"""Covers faces without drawing new ones: generators that need neither weights nor meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import geometry
+from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.generate.base import Outcome
+
+SIZE = 128  # pixels, side of a patch
+CELLS = 8  # blocks, or as much detail as a blurred face keeps, along the longer side of a face
+MARGIN = 1.3  # side of a cover over the longer side of the detected box: hairline, ears and chin included
+
+
+class Cover:
+    """Hides faces behind an ellipse.
+
+    Args:
+        method: ``solid`` black, ``pixelate`` into a few blocks, or ``blur`` as strongly as that.
+    """
+
+    def __init__(self, method: str = "solid") -> None:
+        self._method = method
+
+    def generate(
+        self, frames: Frames, faces: Faces, meshes: Meshes, seeds: Sequence[int]
+    ) -> tuple[list[Patches], list[Outcome]]:
+        """Cover each face; ``meshes`` and ``seeds`` are not used."""
+        if not len(faces):
+            return [], []
+        centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+        side = (MARGIN * faces.sizes.amax(1)).clamp(min=2)
+        to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), SIZE)
+        colour = self._colours(frames, faces.frame, to_patch)
+        alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True)).to(colour.device)
+        return [Patches(faces.frame, colour, alpha, to_patch)], [Outcome.COVERED] * len(faces)
+
+    def _colours(self, frames: Frames, frame: Tensor, to_patch: Tensor) -> Tensor:
+        if self._method == "solid":
+            return torch.zeros(len(frame), 3, SIZE, SIZE, device=frames.pixels.device)
+        few = F.avg_pool2d(geometry.cut_patches(frames.pixels, frame, to_patch, SIZE), SIZE // CELLS)
+        if self._method == "pixelate":
+            return F.interpolate(few, SIZE, mode="nearest")
+        return F.interpolate(few, SIZE, mode="bicubic").clamp(0, 1)
+
+
+def _ellipses(shares: Tensor) -> Tensor:
+    """Masks ``(N, 1, SIZE, SIZE)`` of ellipses whose axes are ``shares (N, 2)`` of the patch; a soft edge outside."""
+    axes = shares.clamp(min=0.7) * 0.46 * SIZE
+    radius = ((geometry.pixel_grid(SIZE, shares.device) - SIZE / 2)[None] / axes[:, None]).norm(dim=-1)
+    return ((1.08 - radius) / 0.08).clamp(0, 1).reshape(-1, 1, SIZE, SIZE)

@@ -1,0 +1,118 @@
+"""People who do not exist, drawn from seeds and drawn again in any pose."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import device as engines
+from anonymizer import weights
+from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.generate.condition import load_condition
+from anonymizer.mesh import MeshEstimator
+
+FULL = 1024  # pixels, side of a picture that the network makes
+CANDIDATES = 64  # people that are drawn to choose one from
+CACHED = 256 << 20  # bytes of portraits that are kept
+
+
+class Portrait(NamedTuple):
+    """A persona as the network drew it: ``pixels (S, S, 3)`` uint8, mesh ``points (468, 3)`` in pixels."""
+
+    pixels: Tensor
+    points: Tensor
+
+
+class Order(NamedTuple):
+    """A portrait that is wanted: of whom, under which ``CONDITIONS``, how many pixels a side."""
+
+    seed: int
+    condition: tuple[float, ...]
+    size: int
+
+
+class Studio:
+    """Draws portraits of personas, in batches, and keeps those that it may need again.
+
+    Args:
+        device: where the networks run.
+        estimator: measures each portrait.
+        truncation: see ``GenerateConfig``.
+        batch_size: portraits that are drawn together.
+    """
+
+    def __init__(self, device: torch.device, estimator: MeshEstimator, truncation: float, batch_size: int) -> None:
+        self._mapping = weights.load("mapping")
+        self._synthesis = engines.compile(weights.load("synthesis"), device, torch.zeros(1, 512))
+        self._condition = load_condition()
+        self._device, self._estimator = device, estimator
+        self._truncation, self._batch_size = truncation, batch_size
+        self._cache: OrderedDict[Order, Portrait] = OrderedDict()
+        self._bytes = 0
+
+    def portraits(self, orders: Sequence[Order], keep: bool) -> list[Portrait]:
+        """One portrait an order. The order alone decides what it shows, not what else is drawn with it.
+
+        Args:
+            orders: may name the same portrait several times.
+            keep: whether the same portraits may be asked for again.
+        """
+        missing = [order for order in dict.fromkeys(orders) if order not in self._cache]
+        drawn: dict[Order, Portrait] = {}
+        for size in {order.size for order in missing}:
+            same = [order for order in missing if order.size == size]
+            for start in range(0, len(same), self._batch_size):
+                group = same[start : start + self._batch_size]
+                drawn |= zip(group, self._draw(group), strict=True)
+        found = [drawn[order] if order in drawn else self._recall(order) for order in orders]
+        if keep:
+            self._store(drawn)
+        return found
+
+    @torch.inference_mode()
+    def _draw(self, orders: list[Order]) -> list[Portrait]:
+        w = torch.stack([self._persona(order.seed) for order in orders])
+        w = self._condition.steer(w, torch.tensor([order.condition for order in orders]))
+        size = orders[0].size
+        picture = F.avg_pool2d(self._synthesis(w.to(self._device)), FULL // size)
+        pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
+        frames = Frames(pixels, (Fraction(0),) * len(orders))
+        points = self._estimator.estimate(frames, whole_pictures(len(orders), size)).points
+        return [Portrait(*row) for row in zip(pixels, points, strict=True)]
+
+    def _persona(self, seed: int) -> Tensor:
+        """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws."""
+        noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(seed))
+        w = self._condition.truncate(self._mapping(noise), self._truncation)
+        excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
+        return w[excess.sum(1).argmin()]
+
+    def _recall(self, order: Order) -> Portrait:
+        self._cache.move_to_end(order)
+        return self._cache[order]
+
+    def _store(self, drawn: dict[Order, Portrait]) -> None:
+        self._cache |= drawn
+        self._bytes += sum(portrait.pixels.nbytes for portrait in drawn.values())
+        while self._bytes > CACHED:
+            _, oldest = self._cache.popitem(last=False)
+            self._bytes -= oldest.pixels.nbytes
+
+
+def whole_pictures(count: int, size: int) -> Faces:
+    """Where the face lies in pictures that the network made: always in the middle."""
+    box = torch.tensor([[0.2, 0.25, 0.8, 0.85]]) * size
+    landmarks = torch.tensor([[[0.38, 0.47], [0.62, 0.47], [0.5, 0.6], [0.4, 0.72], [0.6, 0.72]]]) * size
+    return Faces(
+        torch.arange(count),
+        box.expand(count, -1),
+        landmarks.expand(count, -1, -1),
+        torch.ones(count),
+        torch.full((count,), UNTRACKED),
+    )

@@ -1,0 +1,10 @@
+"""Seeds that depend on a secret and on a face's place, and tell nothing about either."""
+
+import hashlib
+
+
+def derive_seed(secret: int, source: bytes, number: int) -> int:
+    """The seed of the persona for the face ``number`` of the picture or video ``source``: keyed BLAKE2, 63 bits."""
+    key = secret.to_bytes(8, "big", signed=True)
+    digest = hashlib.blake2b(source + number.to_bytes(8, "big", signed=True), key=key, digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

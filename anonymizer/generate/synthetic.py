@@ -1,0 +1,134 @@
+"""The generator: every face becomes the face of somebody who does not exist, in the same pose, expression and light."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.config import GenerateConfig
+from anonymizer.face_model import FaceModel, load_face_model, measure_expression
+from anonymizer.generate.base import Outcome
+from anonymizer.generate.cover import Cover
+from anonymizer.generate.personas import Order, Studio
+from anonymizer.geometry import apply_affine, box_iou
+from anonymizer.render import Renderer, Views, at, patch_size
+
+PRESENCE = 0.5  # of the mesh network, below which there is no mesh to trust
+OVERLAP = 0.25  # intersection over union of mesh and detected box, below which the mesh shows something else
+HIDDEN = 0.9  # share of the inner face that a patch has to cover
+CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
+DISSOLVE = 0.4  # share of a step over which one portrait dissolves into the next
+LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
+PORTRAITS = (256, 512, 1024)  # pixels, sides of portraits
+EYES = 0.25  # distance between the eyes in a portrait, over its side
+HEAD = 3.6  # side of a patch, in distances between the eyes
+
+
+class Synthetic:
+    """Replaces faces by personas.
+
+    Args:
+        config: limits of pose.
+        studio: draws the portraits.
+        renderer: puts them into the place of the faces.
+        model: the face model, on the host.
+    """
+
+    def __init__(self, config: GenerateConfig, studio: Studio, renderer: Renderer, model: FaceModel) -> None:
+        self._config, self._studio, self._renderer, self._model = config, studio, renderer, model
+        self._solid = Cover("solid")
+
+    def generate(
+        self, frames: Frames, faces: Faces, meshes: Meshes, seeds: Sequence[int]
+    ) -> tuple[list[Patches], list[Outcome]]:
+        """See ``Generator``."""
+        if not len(faces):
+            return [], []
+        pose = self._model.pose(meshes.points)
+        lengths = measure_expression(self._model.unpose(meshes.points, pose))
+        conditions = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
+        trusted = (meshes.presence >= PRESENCE) & (overlap(meshes, faces) >= OVERLAP)
+        judge = zip(trusted.tolist(), pose.degrees.tolist(), strict=True)
+        outcomes = [self._judge(*row) for row in judge]
+        sizes = [patch_size(HEAD * scale) for scale in pose.scale.tolist()]
+        patches: list[Patches] = []
+        for size in sorted(set(sizes)):
+            rows = [row for row, outcome in enumerate(outcomes) if outcome is Outcome.GENERATED and sizes[row] == size]
+            if not rows:
+                continue
+            views = self._views(conditions[rows], [seeds[row] for row in rows], faces.tracks[rows], size)
+            made = self._renderer.render(frames, faces.frame[rows], meshes[torch.tensor(rows)], views, size)
+            patches.append(made)
+            for row, hidden in zip(rows, hides(made, meshes[torch.tensor(rows)]), strict=True):
+                if not hidden:
+                    outcomes[row] = Outcome.FAILED
+        failed = torch.tensor([row for row, outcome in enumerate(outcomes) if outcome is not Outcome.GENERATED])
+        if len(failed):
+            patches += self._solid.generate(frames, faces[failed], meshes[failed], [])[0]
+        return patches, outcomes
+
+    def _judge(self, trusted: bool, degrees: Sequence[float]) -> Outcome:
+        """Whether a face can be generated; NaN compares as false and so fails."""
+        yaw, pitch, _ = degrees
+        if not trusted:
+            return Outcome.NO_MESH
+        if not (abs(yaw) <= self._config.max_yaw and abs(pitch) <= self._config.max_pitch):
+            return Outcome.STEEP_POSE
+        return Outcome.GENERATED
+
+    def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
+        """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
+        low, high = torch.tensor(LOWEST), torch.tensor(HIGHEST)
+        side = next((side for side in PORTRAITS if side * EYES * HEAD >= size), PORTRAITS[-1])
+        face: list[int] = []
+        orders: list[Order] = []
+        shares: list[float] = []
+        for row, wanted in enumerate(conditions.clamp(low, high).tolist()):
+            cells = neighbours(wanted) if tracks[row] >= 0 else iter([(tuple(wanted), 1.0)])
+            for condition, share in cells:
+                face.append(row)
+                orders.append(Order(seeds[row], condition, side))
+                shares.append(share)
+        drawn = self._studio.portraits(orders, keep=bool((tracks >= 0).any()))
+        pixels = torch.stack([portrait.pixels for portrait in drawn])
+        points = torch.stack([portrait.points for portrait in drawn])
+        return Views(torch.tensor(face), pixels, points, torch.tensor(shares))
+
+
+def overlap(meshes: Meshes, faces: Faces) -> Tensor:
+    """Intersection over union ``(N,)`` of each mesh's bounding box and its face's."""
+    flat = meshes.points[..., :2]
+    boxes = torch.cat([flat.amin(1), flat.amax(1)], dim=1)
+    return box_iou(boxes, faces.boxes).diagonal()
+
+
+def hides(patches: Patches, meshes: Meshes) -> list[bool]:
+    """Whether each patch is made of numbers and covers the eyes, nose and mouth of its face."""
+    size = patches.alpha.shape[-1]
+    where = apply_affine(patches.to_patch, meshes.points[..., :2]) / size
+    inner = load_face_model().own > 0.5
+    opacity = at(patches.alpha, where[:, inner].to(patches.alpha.device))[..., 0]
+    covered = (opacity > 0.95).float().mean(1) >= HIDDEN
+    return (covered & patches.colour.isfinite().flatten(1).all(1)).tolist()
+
+
+def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:
+    """The corners of the grid cell around ``wanted``, with shares that sum to 1 and change without a jump.
+
+    Near a corner of the grid it alone counts; half-way between two, within ``DISSOLVE`` of a step, both do.
+    """
+    axes = []
+    for value, step in zip(wanted, CELL, strict=True):
+        low = math.floor(value / step)
+        part = min(1.0, max(0.0, (value / step - low - 0.5) / DISSOLVE + 0.5))
+        smooth = part * part * (3 - 2 * part)
+        axes.append([(low * step, 1 - smooth), ((low + 1) * step, smooth)])
+    for corner in product(*axes):
+        share = math.prod(weight for _, weight in corner)
+        if share > 0:
+            yield tuple(value for value, _ in corner), share

@@ -1,0 +1,222 @@
+"""Boxes, affine maps, rigid poses and triangle meshes: pure functions on batched float32 tensors.
+
+Coordinates are ``(x, y)`` or ``(x, y, z)`` with ``x`` right, ``y`` down, ``z`` away from the camera; pixel
+centres lie at ``+0.5``. An affine map is ``(N, 2, 3)`` and acts on column vectors ``(x, y, 1)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of every box of ``a (N, 4)`` with every box of ``b (M, 4)``: ``(N, M)``."""
+    low = torch.maximum(a[:, None, :2], b[None, :, :2])
+    high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    area_a = (a[:, 2:] - a[:, :2]).clamp(min=0).prod(-1)
+    area_b = (b[:, 2:] - b[:, :2]).clamp(min=0).prod(-1)
+    return shared / (area_a[:, None] + area_b[None] - shared).clamp(min=1e-9)
+
+
+def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
+    """Move ``points (N, P, 2)`` by ``affine (N, 2, 3)``."""
+    return points @ affine[:, :, :2].transpose(1, 2) + affine[:, None, :, 2]
+
+
+def invert_affine(affine: Tensor) -> Tensor:
+    """The inverse of each map ``(N, 2, 3)``."""
+    linear = torch.linalg.inv(affine[:, :, :2])
+    return torch.cat([linear, -linear @ affine[:, :, 2:]], dim=2)
+
+
+def square_to_patch(centre: Tensor, side: Tensor, angle: Tensor, size: int) -> Tensor:
+    """Maps that take squares of the picture to patches of ``size`` x ``size`` pixels.
+
+    Args:
+        centre: ``(N, 2)``, of each square.
+        side: ``(N,)``, length of its sides.
+        angle: ``(N,)``, radians by which it is turned clockwise in the picture.
+
+    Returns:
+        ``(N, 2, 3)``.
+    """
+    scale = size / side
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    linear = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
+    shift = size / 2 - (linear @ centre[:, :, None])
+    return torch.cat([linear, shift], dim=2)
+
+
+def pixel_grid(size: int, device: torch.device) -> Tensor:
+    """Centres of the pixels of a square patch: ``(size * size, 2)``, row by row."""
+    line = torch.arange(size, device=device, dtype=torch.float32) + 0.5
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def cut_patches(pixels: Tensor, frame: Tensor, to_patch: Tensor, size: int) -> Tensor:
+    """Sample square patches from pictures; outside the picture its border is repeated.
+
+    Reads only the pixels that are needed, so that frames are never converted as a whole. Patches much smaller than
+    their source are averaged over several samples a pixel.
+
+    Args:
+        pixels: ``(F, H, W, 3)`` uint8 or uint16.
+        frame: ``(N,)`` int64, picture of each patch.
+        to_patch: ``(N, 2, 3)``, picture to patch.
+        size: side of the patches in pixels.
+
+    Returns:
+        ``(N, 3, size, size)`` float32 in 0..1.
+    """
+    if not len(frame):
+        return torch.zeros(0, 3, size, size, device=pixels.device)
+    device = pixels.device
+    frame, to_patch = frame.to(device), to_patch.to(device)
+    from_patch = invert_affine(to_patch)
+    shrink = from_patch[:, :, :2].norm(dim=1).amax().item()
+    oversampling = max(1, min(4, round(shrink)))
+    fine = size * oversampling
+    where = apply_affine(from_patch, pixel_grid(fine, device)[None] / oversampling)
+    colour = sample(pixels, frame, where) / torch.iinfo(pixels.dtype).max
+    colour = colour.reshape(len(frame), fine, fine, 3).permute(0, 3, 1, 2)
+    return torch.nn.functional.avg_pool2d(colour, oversampling) if oversampling > 1 else colour
+
+
+def sample(pixels: Tensor, frame: Tensor, where: Tensor) -> Tensor:
+    """Colours ``(N, P, 3)`` float32 at positions ``where (N, P, 2)`` of the pictures ``frame (N,)``."""
+    height, width = pixels.shape[1:3]
+    x = (where[..., 0] - 0.5).clamp(0, width - 1)
+    y = (where[..., 1] - 0.5).clamp(0, height - 1)
+    x0, y0 = x.floor().long(), y.floor().long()
+    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
+    fx, fy = (x - x0)[..., None], (y - y0)[..., None]
+    flat = pixels.reshape(-1, 3)
+    base = frame[:, None] * (height * width)
+
+    def read(row: Tensor, column: Tensor) -> Tensor:
+        return flat[base + row * width + column].float()
+
+    top = torch.lerp(read(y0, x0), read(y0, x1), fx)
+    bottom = torch.lerp(read(y1, x0), read(y1, x1), fx)
+    return torch.lerp(top, bottom, fy)
+
+
+def fit_similarity(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotation, scale and shift that carry ``source`` onto ``target`` (Umeyama, PAMI 1991), in 2 or 3 dimensions.
+
+    Args:
+        source: ``(P, D)`` or ``(N, P, D)``.
+        target: ``(N, P, D)``.
+        weights: ``(P,)``, not negative.
+
+    Returns:
+        rotation ``(N, D, D)``, scale ``(N,)``, shift ``(N, D)``: ``target ~ scale * rotation @ source + shift``.
+    """
+    source = source.expand_as(target)
+    share = (weights / weights.sum())[None, :, None]
+    mean_source, mean_target = (share * source).sum(1), (share * target).sum(1)
+    centred_source, centred_target = source - mean_source[:, None], target - mean_target[:, None]
+    covariance = (share * centred_target).transpose(1, 2) @ centred_source
+    u, singular, vt = torch.linalg.svd(covariance)
+    handedness = torch.ones_like(singular)
+    handedness[:, -1] = torch.sign(torch.linalg.det(u @ vt))
+    rotation = u @ torch.diag_embed(handedness) @ vt
+    variance = (share * centred_source.square()).sum((1, 2))
+    scale = (singular * handedness).sum(1) / variance.clamp(min=1e-12)
+    shift = mean_target - scale[:, None] * (rotation @ mean_source[:, :, None])[:, :, 0]
+    return rotation, scale, shift
+
+
+def euler_degrees(rotation: Tensor) -> Tensor:
+    """Yaw, pitch and roll of head rotations ``(N, 3, 3)`` as ``(N, 3)`` degrees.
+
+    Positive yaw turns the nose to the right of the picture, positive pitch lowers it, positive roll turns the
+    head clockwise in the picture; applied in the order yaw, pitch, roll.
+    """
+    nose = -rotation[:, :, 2]
+    yaw = torch.atan2(nose[:, 0], -nose[:, 2])
+    pitch = torch.asin(nose[:, 1].clamp(-1, 1))
+    side = rotation[:, :, 0]
+    level = torch.stack([torch.cos(yaw), torch.zeros_like(yaw), torch.sin(yaw)], dim=1)
+    down = torch.linalg.cross(nose, level)
+    roll = torch.atan2((side * down).sum(1), (side * level).sum(1))
+    return torch.rad2deg(torch.stack([yaw, pitch, roll], dim=1))
+
+
+def rasterize(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Draw meshes into square patches: which triangle is nearest at every pixel, and where in it.
+
+    Triangles that face away are not drawn. All triangles of all meshes are tested at once, each inside a window
+    as large as the largest triangle.
+
+    Args:
+        vertices: ``(N, V, 3)`` in patch pixels.
+        triangles: ``(T, 3)`` int64, clockwise in the picture where they face the camera.
+        size: side of the patch in pixels.
+
+    Returns:
+        triangle ``(N, size, size)`` int64, -1 where there is none, and
+        barycentric coordinates ``(N, size, size, 3)`` float32.
+    """
+    count, device = len(vertices), vertices.device
+    corners = vertices[:, triangles]  # (N, T, 3, 3)
+    low = corners[..., :2].amin(2).floor()
+    span = corners[..., :2].amax(2).ceil() - low
+    window = int(span.amax().clamp(1, size).item()) if count else 1
+    offset = pixel_grid(window, device)
+    pixel = low[:, :, None] + offset  # (N, T, window * window, 2)
+    bary = _barycentric(corners[..., :2], pixel)
+    depth = (bary * corners[:, :, None, :, 2]).sum(-1)
+    inside = (bary >= -1e-4).all(-1) & (pixel >= 0).all(-1) & (pixel < size).all(-1)
+    inside &= _area(corners[..., :2])[:, :, None] > 1e-6
+    mesh, triangle, sample = inside.nonzero(as_tuple=True)
+    spot = pixel[mesh, triangle, sample].floor().long()
+    flat = (mesh * size + spot[:, 1]) * size + spot[:, 0]
+    order = ((depth[mesh, triangle, sample] * 1024).round().long() << 16) + triangle
+    nearest = torch.full((count * size * size,), torch.iinfo(torch.int64).max, device=device)
+    nearest.scatter_reduce_(0, flat, order, "amin")
+    drawn = nearest != torch.iinfo(torch.int64).max
+    index = torch.where(drawn, nearest & 0xFFFF, -1)
+    winner = order == nearest[flat]
+    coordinates = torch.zeros(count * size * size, 3, device=device)
+    coordinates[flat[winner]] = bary[mesh, triangle, sample][winner]
+    return index.reshape(count, size, size), coordinates.reshape(count, size, size, 3)
+
+
+def _area(corners: Tensor) -> Tensor:
+    """Twice the signed area of triangles ``(..., 3, 2)``."""
+    a, b, c = corners.unbind(-2)
+    return (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
+
+
+def _barycentric(corners: Tensor, points: Tensor) -> Tensor:
+    """Barycentric coordinates ``(..., P, 3)`` of ``points (..., P, 2)`` in triangles ``(..., 3, 2)``."""
+    a, b, c = (corner[..., None, :] for corner in corners.unbind(-2))
+    area = _area(corners)[..., None]
+    area = torch.where(area.abs() < 1e-9, torch.full_like(area, 1e-9), area)
+    ab = (b[..., 0] - a[..., 0]) * (points[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (points[..., 0] - a[..., 0])
+    ca = (a[..., 0] - c[..., 0]) * (points[..., 1] - c[..., 1]) - (a[..., 1] - c[..., 1]) * (points[..., 0] - c[..., 0])
+    weight_c, weight_b = ab / area, ca / area
+    return torch.stack([1 - weight_b - weight_c, weight_b, weight_c], dim=-1)
+
+
+def interpolate(values: Tensor, triangles: Tensor, index: Tensor, bary: Tensor) -> Tensor:
+    """Spread values at the vertices over what ``rasterize`` drew.
+
+    Args:
+        values: ``(N, V, C)``.
+        triangles: ``(T, 3)`` int64.
+        index, bary: from ``rasterize``.
+
+    Returns:
+        ``(N, C, size, size)`` float32, 0 where nothing was drawn.
+    """
+    count, size = index.shape[:2]
+    corner = triangles[index.clamp(min=0)].reshape(count, -1)  # (N, size * size * 3)
+    picked = values.gather(1, corner[..., None].expand(-1, -1, values.shape[2]))
+    picked = picked.reshape(count, size, size, 3, -1)
+    blended = (picked * bary[..., None]).sum(3) * (index >= 0)[..., None]
+    return blended.permute(0, 3, 1, 2)

@@ -1,0 +1,152 @@
+"""Draws portraits of personas in the place of faces: mesh warp, light, soft outline."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import geometry, light
+from anonymizer.batches import MESH_POINTS, Frames, Meshes, Patches
+from anonymizer.face_model import OVAL, FaceModel, extend_outline, measure_expression
+
+SIZES = (64, 128, 256, 512)  # pixels, sides of patches
+RASTER = 128  # pixels, side at which meshes are rasterised; what is read off them is smooth
+REACH = 1.0  # of the ring around the new face
+INSET = -0.4  # where that ring looks in the portrait: inside the face, so that the portrait's hair stays out
+MARGIN = 1.1  # side of a patch over the longer side of the outline
+LIGHT = 64  # pixels, side of the patches in which light is compared
+
+
+class Views(NamedTuple):
+    """Portraits that make up new faces, one row a portrait.
+
+    ``face (K,)`` int64, the face that it is part of; ``pixels (K, P, P, 3)`` uint8; ``points (K, 468, 3)`` in
+    pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
+    """
+
+    face: Tensor
+    pixels: Tensor
+    points: Tensor
+    share: Tensor
+
+
+def patch_size(pixels: float) -> int:
+    """The side of the patch that shows a face of this many pixels without loss."""
+    return next((size for size in SIZES if size >= pixels), SIZES[-1])
+
+
+class Renderer:
+    """Renders faces of one batch together, on the device of the frames.
+
+    Args:
+        model: the face model, on the host.
+        device: where pixels lie.
+    """
+
+    def __init__(self, model: FaceModel, device: torch.device) -> None:
+        self._model, self._device = model, device
+        self._triangles = model.triangles.to(device)
+        opacity = torch.ones(1, MESH_POINTS + len(OVAL), 1)
+        opacity[:, MESH_POINTS:] = 0
+        self._opacity = opacity.to(device)
+
+    def outline(self, meshes: Meshes, views: Views) -> Tensor:
+        """The new faces' shapes in the frame ``(N, 504, 3)``: the personas' own, at the targets' pose and expression."""
+        model = self._model
+        pose = model.pose(meshes.points)
+        target = model.unpose(meshes.points, pose)
+        posed = model.unpose(views.points, model.pose(views.points))
+        shape = torch.zeros_like(target).index_add_(0, views.face, posed * views.share[:, None, None])
+        shape = model.express(shape, measure_expression(target))
+        shape = torch.lerp(target, shape, model.own[:, None])
+        return model.place(extend_outline(shape, REACH), pose)
+
+    def render(self, frames: Frames, frame: Tensor, meshes: Meshes, views: Views, size: int) -> Patches:
+        """New pixels for faces.
+
+        Args:
+            frames: the pictures, read for their light only.
+            frame: ``(N,)`` int64, picture of each face.
+            meshes: of the N real faces.
+            views: portraits of the personas.
+            size: side of the patches.
+        """
+        outline = self.outline(meshes, views)
+        low, high = outline[..., :2].amin(1), outline[..., :2].amax(1)
+        side = MARGIN * (high - low).amax(1)
+        to_patch = geometry.square_to_patch((low + high) / 2, side, torch.zeros(len(side)), size)
+        raster = min(RASTER, size)
+        vertices = _into_patch(outline, to_patch, side, size).to(self._device) * (raster / size)
+        drawn = geometry.rasterize(vertices, self._triangles, raster)
+        colour = self._warp(views, drawn, size)
+        basis = light.harmonics(light.vertex_normals(vertices, self._triangles))
+        found = self._light(frames, frame, meshes, to_patch, colour, basis, vertices / raster)
+        lit = light.apply_light(found, colour, self._spread(basis, drawn, size))
+        return Patches(frame, lit, self._alpha(drawn, size), to_patch)
+
+    def _spread(self, values: Tensor, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
+        """Values at the vertices ``(N, 504, C)`` over the patch ``(N, C, size, size)``."""
+        values = torch.cat([values, torch.ones_like(values[..., :1])], dim=2)
+        spread = geometry.interpolate(values, self._triangles, *drawn)
+        if spread.shape[-1] != size:
+            spread = F.interpolate(spread, size, mode="bilinear", align_corners=False)
+        return spread[:, :-1] / spread[:, -1:].clamp(min=1e-3)
+
+    def _warp(self, views: Views, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
+        """The portraits pulled onto the new shapes and dissolved into each other: ``(N, 3, size, size)``."""
+        pose = self._model.pose(views.points)
+        shape = extend_outline(self._model.unpose(views.points, pose), INSET)
+        shape[:, OVAL] = shape[:, MESH_POINTS:].clone()
+        source = self._model.place(shape, pose)
+        index, bary = drawn
+        face = views.face.to(self._device)
+        where = self._spread(source[..., :2].to(self._device), (index[face], bary[face]), size)
+        where = where.permute(0, 2, 3, 1).reshape(len(face), -1, 2)
+        order = torch.arange(len(face), device=self._device)
+        colour = geometry.sample(views.pixels, order, where) / 255 * views.share.to(self._device)[:, None, None]
+        total = torch.zeros(len(index), size * size, 3, device=self._device).index_add_(0, face, colour)
+        return total.reshape(-1, size, size, 3).permute(0, 3, 1, 2)
+
+    def _light(
+        self,
+        frames: Frames,
+        frame: Tensor,
+        meshes: Meshes,
+        to_patch: Tensor,
+        colour: Tensor,
+        basis: Tensor,
+        vertices: Tensor,
+    ) -> light.Light:
+        """Compare the light on the real and on the new face at the places of bare skin."""
+        size = colour.shape[-1]
+        coarse = min(LIGHT, size)
+        real = geometry.cut_patches(frames.pixels, frame, to_patch * (coarse / size), coarse)
+        new = F.avg_pool2d(colour, size // coarse)
+        skin = list(light.SKIN)
+        real_at = geometry.apply_affine(to_patch, meshes.points[:, skin, :2]).to(self._device) / size
+        visible = (-basis[:, skin, 3]).clamp(min=0)
+        return light.fit_light(at(real, real_at), at(new, vertices[:, skin, :2]), basis[:, skin], visible)
+
+    def _alpha(self, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
+        """Opacity ``(N, 1, size, size)``: fades from the mesh to the ring around it, and towards silhouettes."""
+        opacity = self._opacity.expand(len(drawn[0]), -1, -1)
+        alpha = geometry.interpolate(opacity, self._triangles, *drawn)
+        kernel = 2 * (alpha.shape[-1] // 32) + 1
+        covered = F.avg_pool2d((drawn[0] >= 0).float()[:, None], kernel, stride=1, padding=kernel // 2)
+        alpha = torch.minimum(alpha, (2 * covered - 1).clamp(min=0))
+        return F.interpolate(alpha, size, mode="bilinear", align_corners=False)
+
+
+def _into_patch(points: Tensor, to_patch: Tensor, side: Tensor, size: int) -> Tensor:
+    """Points of the frame ``(N, P, 3)`` in pixels of the patch, depth alike."""
+    flat = geometry.apply_affine(to_patch, points[..., :2])
+    return torch.cat([flat, points[..., 2:] * (size / side)[:, None, None]], dim=2)
+
+
+def at(pictures: Tensor, where: Tensor) -> Tensor:
+    """Colours ``(N, P, 3)`` of ``pictures (N, 3, S, S)`` at ``where (N, P, 2)`` in 0..1."""
+    grid = (where * 2 - 1)[:, :, None]
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
