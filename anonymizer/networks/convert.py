@@ -29,25 +29,22 @@ def face_mesh(model: "Model", module: nn.Module) -> State:
 
 
 def mapping(model: "Model", module: nn.Module) -> State:
-    """``MappingNetwork.xml``: a chain of fully connected layers."""
-    products = [node for node in model.get_ordered_ops() if node.get_type_name() == "MatMul"]
-    state = {}
-    for number, product in enumerate(products):
-        state[f"layers.{number}.weight"] = constant(argument(product, 1))
-        state[f"layers.{number}.bias"] = constant(argument(consumer(product), 1))
-    return shaped(module, state)
+    """``MappingNetwork.xml``: a chain of fully connected layers; single numbers are not parameters."""
+    return in_order(module, (value for value in constants(model, ["style"]) if value.numel() > 1))
 
 
 def synthesis(model: "Model", module: nn.Module) -> State:
     """``SynthesisNetwork.xml``: named after the modules of https://github.com/bes-dev/MobileStyleGAN.pytorch."""
     nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+    sums = [node for node in nodes.values() if node.get_type_name() == "Add"]
+    with_bias = {argument(node, 1).get_friendly_name(): node for node in sums}
 
     def linear(ours: str, theirs: str) -> State:
         return {f"{ours}.linear.{kind}": constant(nodes[f"{theirs}.{kind}"]) for kind in ("weight", "bias")}
 
     def styled(ours: str, theirs: str, convolution: str) -> State:
         """The layer's sum is (convolution + noise) + bias; only the bias has a name."""
-        with_noise = argument(consumer(nodes[f"{theirs}.bias"]), 0)
+        with_noise = argument(with_bias[f"{theirs}.bias"], 0)
         return linear(f"{ours}.modulation", f"{theirs}.conv.modulation") | {
             f"{ours}.noise": constant(argument(with_noise, 1)),
             f"{ours}.{convolution}.bias": constant(nodes[f"{theirs}.bias"]),
@@ -65,29 +62,24 @@ def synthesis(model: "Model", module: nn.Module) -> State:
     state |= linear("to_image.modulation", f"{theirs}.to_img.conv.modulation")
     state["to_image.convolution.weight"] = constant(nodes[f"{theirs}.to_img.conv.weight"])
     state["to_image.convolution.bias"] = constant(nodes[f"{theirs}.to_img.bias"])
-
-    before_wavelets = ["stem.convolutions.", "to_image.convolution."]
-    before_wavelets += [f"blocks.{number}.modulation." for number in range(blocks)]
-    before_wavelets += [f"blocks.{number}.second.convolutions.1." for number in range(blocks - 1)]
-    return {
-        name: interleaved(value) if name.startswith(tuple(before_wavelets)) else value
-        for name, value in shaped(module, state).items()
-    }
+    return interleaved(shaped(module, state), blocks)
 
 
-def interleaved(value: Tensor) -> Tensor:
+def interleaved(state: State, blocks: int) -> State:
     """Wavelet channels from C means, then C times three details, to C times a mean and its details."""
-    means, details = value.tensor_split([len(value) // 4])
-    return torch.cat((means.unsqueeze(1), details.unflatten(0, (-1, 3))), dim=1).flatten(0, 1)
+    wavelets = ["stem.convolutions.", "to_image.convolution."]
+    wavelets += [f"blocks.{number}.modulation." for number in range(blocks)]
+    wavelets += [f"blocks.{number}.second.convolutions.1." for number in range(blocks - 1)]
+
+    def reordered(value: Tensor) -> Tensor:
+        means, details = value.tensor_split([len(value) // 4])
+        return torch.cat((means.unsqueeze(1), details.unflatten(0, (-1, 3))), dim=1).flatten(0, 1)
+
+    return {name: reordered(value) if name.startswith(tuple(wavelets)) else value for name, value in state.items()}
 
 
 def argument(node: "Node", port: int) -> "Node":
     return node.input(port).get_source_output().get_node()
-
-
-def consumer(node: "Node") -> "Node":
-    (target,) = node.output(0).get_target_inputs()
-    return target.get_node()
 
 
 def constant(node: "Node") -> Tensor:
