@@ -1,0 +1,121 @@
+"""Which encoder writes which codec into which container, in which pixel format."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.codec.codec import UnknownCodecError
+
+from anonymizer.errors import ConfigError
+
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its settings to standard error otherwise
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a suffix stands for.
+
+    Attributes:
+        format: FFmpeg's name of the muxer.
+        codec: the video codec if none is asked for.
+        voice: the audio encoder for disguised voices.
+        oriented: whether it stores how a picture is to be turned.
+        negative: whether frames before time zero are shown.
+    """
+
+    format: str
+    codec: str = "h264"
+    voice: str = "aac"
+    oriented: bool = True
+    negative: bool = False
+
+
+CONTAINERS = {
+    ".mp4": Container("mp4"),
+    ".m4v": Container("mp4"),
+    ".mov": Container("mov"),
+    ".mkv": Container("matroska", voice="libopus", negative=True),
+    ".webm": Container("webm", codec="vp9", voice="libopus", negative=True),
+    ".ts": Container("mpegts", oriented=False),
+    ".mts": Container("mpegts", oriented=False),
+    ".m2ts": Container("mpegts", oriented=False),
+}
+"""By suffix. All of them store a time for every frame, as AVI, for one, does not."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The encoder of a codec, and how it is set.
+
+    Attributes:
+        encoder: FFmpeg's name.
+        crf: the constant rate factor, on the encoder's own scale, at which losses are hard to see.
+        options: of the encoder.
+    """
+
+    encoder: str
+    crf: int
+    options: dict[str, str]
+
+
+CODECS = {
+    "h264": Codec("libx264", 18, {"preset": "veryfast"}),
+    "hevc": Codec("libx265", 18, {"preset": "veryfast", "x265-params": "log-level=error"}),
+    "vp9": Codec("libvpx-vp9", 24, {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
+    "av1": Codec("libsvtav1", 20, {"preset": "9"}),
+}
+
+_ODD_IN_420 = {"vp9", "av1"}
+"""Codecs whose 4:2:0 takes pictures of odd width or height. H.264 and HEVC need 4:4:4 for those."""
+
+
+def container_for(path: Path) -> Container:
+    """The container that a suffix names.
+
+    Raises:
+        ConfigError: none that can be written.
+    """
+    if path.suffix.lower() not in CONTAINERS:
+        raise ConfigError(f"video is written to {', '.join(CONTAINERS)}, not to {path.suffix!r}", path=path)
+    return CONTAINERS[path.suffix.lower()]
+
+
+def codec_for(container: Container, name: str | None, encoder: str | None) -> Codec:
+    """The named codec or, by default, that of the container; ``encoder`` is one of FFmpeg's to use instead.
+
+    Raises:
+        ConfigError: there is no such codec or encoder.
+    """
+    name = name or container.codec
+    if name not in CODECS:
+        raise ConfigError(f"the codec must be one of {', '.join(CODECS)}, not {name!r}")
+    if encoder is None:
+        return CODECS[name]
+    try:
+        av.Codec(encoder, "w")
+    except UnknownCodecError as error:
+        raise ConfigError(f"there is no encoder {encoder!r}") from error
+    return Codec(encoder, CODECS[name].crf, {})
+
+
+def pixel_format(encoder: str, size: tuple[int, int], bits: int) -> str:
+    """FFmpeg's name of the format to encode in: 4:2:0 wherever the codec can, at the depth of the source.
+
+    Raises:
+        ConfigError: the encoder does not have it.
+    """
+    codec = av.Codec(encoder, "w")
+    odd = bool(size[0] % 2 or size[1] % 2)
+    name = "yuv444p" if odd and codec.canonical_name not in _ODD_IN_420 else "yuv420p"
+    if bits > 8:
+        name += "10le" if bits <= 10 else f"{bits}le"
+    offered = {offer.name for offer in codec.video_formats or ()}
+    if name == "yuv420p10le" and name not in offered and "p010le" in offered:
+        return "p010le"
+    if name not in offered:
+        sizes = " of odd size" if odd else ""
+        raise ConfigError(f"{encoder} cannot write {bits}-bit pictures{sizes}; choose another codec")
+    return name

@@ -1,0 +1,61 @@
+"""Files as a whole: whether one can be read, and outputs that appear only when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from anonymizer.errors import MediaError
+
+
+def check_readable(path: Path) -> None:
+    """Raise ``MediaError`` unless ``path`` is a file with content that this process may read."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise MediaError("the file is empty", path=path)
+    except OSError as error:
+        raise MediaError(cause_of(error), path=path) from error
+
+
+def cause_of(error: Exception) -> str:
+    """One line for an error of the operating system or of a library, without the path that it names."""
+    known = {
+        errno.ENOSPC: "no space left on the disk",
+        errno.EISDIR: "is a folder, not a file",
+        errno.ENOENT: "no such file or folder",
+        errno.EACCES: "permission denied",
+    }
+    number: int = getattr(error, "errno", None) or 0
+    text = known.get(number) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``, with its suffix, that takes its place when the block succeeds.
+
+    Whatever ends the block otherwise, ``KeyboardInterrupt`` too, removes the temporary file, and ``path`` is
+    left as it was.
+
+    Raises:
+        MediaError: the folder cannot be written to, or an ``OSError`` (a full disk) ended the block.
+    """
+    partial = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        partial.touch(exist_ok=False)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise MediaError(f"cannot be written: {cause_of(error)}", path=path) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def ffmpeg_name(path: Path) -> str:
+    """The name under which FFmpeg opens exactly this file: a colon in a path would name a protocol."""
+    return f"file:{os.fspath(path)}"

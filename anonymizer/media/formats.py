@@ -1,0 +1,83 @@
+"""The file formats of photographs, and how a picture was encoded in one."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import JpegImagePlugin
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format holds: its suffixes, and whether 16 bits a colour and transparency."""
+
+    suffixes: tuple[str, ...]
+    deep: bool
+    alpha: bool
+
+
+FORMATS = {
+    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), deep=False, alpha=False),
+    "PNG": Format((".png",), deep=True, alpha=True),
+    "TIFF": Format((".tif", ".tiff"), deep=True, alpha=True),
+    "WEBP": Format((".webp",), deep=False, alpha=True),
+    "BMP": Format((".bmp",), deep=False, alpha=False),
+    "GIF": Format((".gif",), deep=False, alpha=True),
+    "AVIF": Format((".avif",), deep=False, alpha=True),
+    "HEIF": Format((".heic", ".heif", ".hif"), deep=False, alpha=True),
+}
+"""By Pillow's names."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a picture was encoded, so that it is written with as much loss, and no more.
+
+    Attributes:
+        quality: 1..100 on the scale of libjpeg; of a JPEG, the one whose tables are nearest.
+        tables: quantisation tables of a JPEG, 64 values each, luma first; empty for other formats.
+        subsampling: of chroma in a JPEG, by Pillow's numbers: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+        lossless: of a WebP.
+    """
+
+    quality: int = 92
+    tables: tuple[tuple[int, ...], ...] = ()
+    subsampling: int = 0
+    lossless: bool = False
+
+
+DEFAULT = Encoding()
+
+
+def encoding_of(picture: PIL.Image.Image, data: bytes) -> Encoding:
+    """Of an open picture and the bytes of its file."""
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        tables = tuple(tuple(table) for _, table in sorted(picture.quantization.items()))
+        sampling = JpegImagePlugin.get_sampling(picture)
+        if picture.mode == "L":
+            sampling = 2
+        return Encoding(jpeg_quality(tables[0]), tables[:3], max(sampling, 0))
+    return Encoding(lossless=picture.format == "WEBP" and b"VP8L" in data[12:])
+
+
+@functools.cache
+def _standard_luma() -> NDArray[np.float64]:
+    """The table of quality 50, from which libjpeg scales all others."""
+    file = BytesIO()
+    PIL.Image.new("L", (8, 8)).save(file, "JPEG", quality=50)
+    with PIL.Image.open(file) as picture:
+        assert isinstance(picture, JpegImagePlugin.JpegImageFile)
+        return np.array(picture.quantization[0], np.float64)
+
+
+def jpeg_quality(luma: tuple[int, ...]) -> int:
+    """The quality 1..100 of libjpeg whose table is nearest to that of a file's luma."""
+    qualities = np.arange(1, 101)
+    scales = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)[:, None]
+    tables = np.clip((_standard_luma() * scales + 50) // 100, 1, 255)
+    return int(qualities[np.abs(tables - np.array(luma)).sum(1).argmin()])

@@ -1,0 +1,151 @@
+"""Reads video through PyAV: upright RGB, exact times, and an error instead of a picture that may be wrong."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+import torch
+from av import Packet, VideoFrame
+
+from anonymizer.batches import Frames
+from anonymizer.errors import MediaError
+from anonymizer.media.colour import Pixels, to_rgb
+from anonymizer.media.demux import Demuxer
+from anonymizer.media.files import cause_of
+from anonymizer.media.video_info import VideoInfo
+
+
+class VideoReader:
+    """Reads the main video stream of a file once, from start to end. A context manager.
+
+    Frames come upright: turned as the file says it is to be shown. Transparency is not read. Damage that a
+    decoder cannot know of, such as changed bytes that still make a valid stream, is not noticed.
+
+    Attributes:
+        path: the file.
+        info: what it says about itself; see ``VideoInfo``.
+        frames_read: how many frames were delivered.
+        end: when the last decoded frame ends, in seconds.
+        finished: whether all frames were delivered.
+
+    Raises:
+        MediaError: on opening: no such file, empty, not a video, no video stream, a first picture that cannot be
+            decoded. On reading: a packet that does not decode cleanly to a picture, a file that was cut off,
+            timestamps that are missing or do not increase, a picture size that changes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.frames_read = 0
+        self.end = Fraction(0)
+        self.finished = False
+        self._time: Fraction | None = None
+        self._demuxer = Demuxer(self.path)
+        try:
+            self._stream = self._demuxer.main_video()
+            self._unit = Fraction(self._stream.time_base or 0)
+            self._stream.thread_type = "AUTO"
+            self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+            decoded = self._decode()
+            first = next(decoded, None)
+            if first is None:
+                raise MediaError("its video stream holds no pictures", path=self.path)
+            self.info = VideoInfo.of(self.path, self._demuxer.container, self._stream, first)
+            self._frames = itertools.chain([first], decoded)
+        except BaseException:
+            self.close()
+            raise
+
+    def batches(self, size: int) -> Iterator[Frames]:
+        """Yield the frames in order, ``size`` at a time; the last batch may be smaller.
+
+        Pixels are ``(N, H, W, 3)`` RGB on the host, uint8, or uint16 with white at 65535 for sources of more than
+        8 bits; times are exact.
+        """
+        dtype = np.uint8 if self.info.bit_depth <= 8 else np.uint16
+        while frames := list(itertools.islice(self._frames, size)):
+            pixels = np.empty((len(frames), *self.info.size, 3), dtype)
+            for row, frame in zip(pixels, frames, strict=True):
+                row[:] = self._upright(frame)
+            self.frames_read += len(frames)
+            yield Frames(torch.from_numpy(pixels), tuple(self._time_of(frame) for frame in frames))
+        self.finished = True
+
+    def _upright(self, frame: VideoFrame) -> Pixels:
+        if (frame.width, frame.height, frame.format.name) != self._layout:
+            raise MediaError("the size or format of the picture changes", path=self.path, time=self._time_of(frame))
+        try:
+            return self.info.orientation.upright(to_rgb(frame))
+        except (MediaError, av.FFmpegError) as error:
+            raise self._error(cause_of(error)) from error
+
+    @property
+    def _layout(self) -> tuple[int, int, str]:
+        return self.info.width, self.info.height, self.info.pixel_format
+
+    def _time_of(self, frame: VideoFrame) -> Fraction:
+        return (frame.pts or 0) * self._unit
+
+    def _error(self, cause: str) -> MediaError:
+        return MediaError(cause, path=self.path, time=self._time)
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        pictures = frames = fields = 0
+        own = (packet for packet in self._demuxer.packets() if packet.stream_index == self._stream.index)
+        for packet in itertools.chain(own, [None]):
+            pictures += packet is not None and _shows_picture(packet)
+            for frame in self._decode_packet(packet):
+                frames += 1
+                fields += frame.interlaced_frame
+                yield frame
+        if pictures > frames + fields:  # of an interlaced picture, each field may have its own packet
+            raise self._error(f"{pictures - frames} of {pictures} pictures cannot be decoded")
+        if self._stream.duration and self._stream.start_time is not None and self._time is not None:
+            announced = (self._stream.start_time + self._stream.duration) * self._unit
+            self.end = announced if announced > self._time else self.end
+
+    def _decode_packet(self, packet: Packet | None) -> Iterator[VideoFrame]:
+        """Decode one packet, or flush the decoder."""
+        if packet is not None and packet.is_corrupt:
+            raise self._error("the file is damaged or cut off after this time")
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError as error:
+            raise self._error(f"the next pictures cannot be decoded: {cause_of(error)}") from error
+        for frame in frames:
+            if frame.pts is None:
+                raise self._error("the next picture has no timestamp")
+            time = self._time_of(frame)
+            gap = self._unit if self._time is None else time - self._time
+            if gap <= 0:
+                raise self._error("the timestamps do not increase")
+            self._time, self.end = time, time + (frame.duration * self._unit or gap)
+            if frame.is_corrupt:
+                raise self._error("a damaged picture")
+            yield frame
+
+    def close(self) -> None:
+        """Close the file."""
+        self._demuxer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _shows_picture(packet: Packet) -> bool:
+    """Whether a decoder must return a picture for this packet."""
+    if packet.is_discard:  # outside the edit list: decoded for the sake of others
+        return False
+    return packet.stream.codec_context.name != "vp8" or bool(bytes(packet)[0] & 0x10)
