@@ -38,7 +38,7 @@ _HOMES = {
     "anonymizer.generate.base": ("Outcome",),
 }
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "PRESETS",
     "Anonymized",
     "Anonymizer",

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from anonymizer import device as devices
-from anonymizer.batches import MESH_POINTS, Faces, Frames, Meshes
+from anonymizer.batches import Faces, Frames, Meshes
 from anonymizer.blend import compose
 from anonymizer.config import Config
 from anonymizer.detect import DETECTORS

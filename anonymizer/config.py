@@ -32,9 +32,7 @@ class DetectConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.threshold < 1:
-            raise ConfigError(
-                f"the detection threshold must lie between {self.low} and 1, not at {self.threshold}"
-            )
+            raise ConfigError(f"the detection threshold must lie between {self.low} and 1, not at {self.threshold}")
 
 
 @dataclass(frozen=True)

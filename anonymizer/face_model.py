@@ -132,6 +132,11 @@ class FaceModel:
         turned = shapes @ pose.rotation.transpose(1, 2)
         return turned * pose.scale[:, None, None] + pose.shift[:, None]
 
+    def facing(self, points: Tensor) -> Tensor:
+        """How far each point of meshes ``(N, 468, 3)`` faces the camera, ``(N, 468)``: 1 straight on, -1 at its back."""
+        normals = geometry.vertex_normals(extend_outline(points, 1), self.triangles)
+        return -normals[:, :MESH_POINTS, 2]
+
     def express(self, shapes: Tensor, expression: Tensor) -> Tensor:
         """Give canonical shapes ``(N, 468, 3)`` the expression ``(N, 8)`` instead of their own."""
         change = expression - measure_expression(shapes)

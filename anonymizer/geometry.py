@@ -146,6 +146,16 @@ def euler_degrees(rotation: Tensor) -> Tensor:
     return torch.rad2deg(torch.stack([yaw, pitch, roll], dim=1))
 
 
+def vertex_normals(points: Tensor, triangles: Tensor) -> Tensor:
+    """Unit normals ``(N, V, 3)`` at the vertices of meshes ``(N, V, 3)``; clockwise triangles point at the camera."""
+    a, b, c = points[:, triangles].unbind(2)
+    faces = torch.linalg.cross(c - a, b - a)
+    normals = torch.zeros_like(points)
+    for corner in range(3):
+        normals.index_add_(1, triangles[:, corner], faces)
+    return torch.nn.functional.normalize(normals, dim=-1)
+
+
 def rasterize(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Draw meshes into square patches: which triangle is nearest at every pixel, and where in it.
 

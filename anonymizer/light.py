@@ -29,24 +29,14 @@ CHANGE = 1.2  # the most that log brightness may change away from the average of
 class Light(NamedTuple):
     """What ``fit_light`` found, for N faces.
 
-    ``gain (N, 4)`` are the coefficients of ``harmonics`` for log brightness. Chroma, relative to brightness, is scaled by
-    ``saturation (N,)`` around the mean ``before (N, 2)`` and moved to the mean ``after (N, 2)``.
+    ``gain (N, 4)`` are the coefficients of ``harmonics`` for log brightness. Chroma, relative to brightness, is
+    scaled by ``saturation (N,)`` around the mean ``before (N, 2)`` and moved to the mean ``after (N, 2)``.
     """
 
     gain: Tensor
     saturation: Tensor
     before: Tensor
     after: Tensor
-
-
-def vertex_normals(points: Tensor, triangles: Tensor) -> Tensor:
-    """Unit normals ``(N, V, 3)`` at the vertices of meshes ``(N, V, 3)``, pointing out of the face."""
-    a, b, c = points[:, triangles].unbind(2)
-    faces = torch.linalg.cross(c - a, b - a)
-    normals = torch.zeros_like(points)
-    for corner in range(3):
-        normals.index_add_(1, triangles[:, corner], faces)
-    return torch.nn.functional.normalize(normals, dim=-1)
 
 
 def harmonics(normals: Tensor) -> Tensor:

@@ -11,11 +11,13 @@ from torch import Tensor
 from anonymizer import geometry, light
 from anonymizer.batches import MESH_POINTS, Frames, Meshes, Patches
 from anonymizer.face_model import OVAL, FaceModel, extend_outline, measure_expression
+from anonymizer.sharpness import match_sharpness
 
 SIZES = (64, 128, 256, 512)  # pixels, sides of patches
 RASTER = 128  # pixels, side at which meshes are rasterised; what is read off them is smooth
 REACH = 1.0  # of the ring around the new face
-INSET = -0.4  # where that ring looks in the portrait: inside the face, so that the portrait's hair stays out
+RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: its hair and background stay out
+GRAZING = (0.1, 0.45)  # cosine between a normal and the view where the silhouette begins, and where it ends
 MARGIN = 1.1  # side of a patch over the longer side of the outline
 LIGHT = 64  # pixels, side of the patches in which light is compared
 
@@ -54,14 +56,19 @@ class Renderer:
         self._opacity = opacity.to(device)
 
     def outline(self, meshes: Meshes, views: Views) -> Tensor:
-        """The new faces' shapes in the frame ``(N, 504, 3)``: the personas' own, at the targets' pose and expression."""
+        """The new faces' shapes in the frame ``(N, 504, 3)``: the personas' own, in the targets' pose and expression.
+
+        Towards the outline of the head, as seen from here, they pass into the real one: it is what the rest of the
+        picture fits to.
+        """
         model = self._model
         pose = model.pose(meshes.points)
         target = model.unpose(meshes.points, pose)
         posed = model.unpose(views.points, model.pose(views.points))
         shape = torch.zeros_like(target).index_add_(0, views.face, posed * views.share[:, None, None])
         shape = model.express(shape, measure_expression(target))
-        shape = torch.lerp(target, shape, model.own[:, None])
+        inside = ((model.facing(meshes.points) - GRAZING[0]) / (GRAZING[1] - GRAZING[0])).clamp(0, 1)
+        shape = torch.lerp(target, shape, (model.own * inside)[..., None])
         return model.place(extend_outline(shape, REACH), pose)
 
     def render(self, frames: Frames, frame: Tensor, meshes: Meshes, views: Views, size: int) -> Patches:
@@ -82,10 +89,13 @@ class Renderer:
         vertices = _into_patch(outline, to_patch, side, size).to(self._device) * (raster / size)
         drawn = geometry.rasterize(vertices, self._triangles, raster)
         colour = self._warp(views, drawn, size)
-        basis = light.harmonics(light.vertex_normals(vertices, self._triangles))
-        found = self._light(frames, frame, meshes, to_patch, colour, basis, vertices / raster)
+        basis = light.harmonics(geometry.vertex_normals(vertices, self._triangles))
+        real = geometry.cut_patches(frames.pixels, frame, to_patch, size)
+        real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
+        found = compare_light(real, real_at, colour, vertices / raster, basis)
         lit = light.apply_light(found, colour, self._spread(basis, drawn, size))
-        return Patches(frame, lit, self._alpha(drawn, size), to_patch)
+        alpha = self._alpha(drawn, size)
+        return Patches(frame, match_sharpness(lit, real, alpha), alpha, to_patch)
 
     def _spread(self, values: Tensor, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Values at the vertices ``(N, 504, C)`` over the patch ``(N, C, size, size)``."""
@@ -98,8 +108,10 @@ class Renderer:
     def _warp(self, views: Views, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """The portraits pulled onto the new shapes and dissolved into each other: ``(N, 3, size, size)``."""
         pose = self._model.pose(views.points)
-        shape = extend_outline(self._model.unpose(views.points, pose), INSET)
-        shape[:, OVAL] = shape[:, MESH_POINTS:].clone()
+        shape = self._model.unpose(views.points, pose)
+        rim = extend_outline(shape, RIM)[:, MESH_POINTS:]
+        shape = extend_outline(shape, RING)
+        shape[:, OVAL] = rim
         source = self._model.place(shape, pose)
         index, bary = drawn
         face = views.face.to(self._device)
@@ -110,26 +122,6 @@ class Renderer:
         total = torch.zeros(len(index), size * size, 3, device=self._device).index_add_(0, face, colour)
         return total.reshape(-1, size, size, 3).permute(0, 3, 1, 2)
 
-    def _light(
-        self,
-        frames: Frames,
-        frame: Tensor,
-        meshes: Meshes,
-        to_patch: Tensor,
-        colour: Tensor,
-        basis: Tensor,
-        vertices: Tensor,
-    ) -> light.Light:
-        """Compare the light on the real and on the new face at the places of bare skin."""
-        size = colour.shape[-1]
-        coarse = min(LIGHT, size)
-        real = geometry.cut_patches(frames.pixels, frame, to_patch * (coarse / size), coarse)
-        new = F.avg_pool2d(colour, size // coarse)
-        skin = list(light.SKIN)
-        real_at = geometry.apply_affine(to_patch, meshes.points[:, skin, :2]).to(self._device) / size
-        visible = (-basis[:, skin, 3]).clamp(min=0)
-        return light.fit_light(at(real, real_at), at(new, vertices[:, skin, :2]), basis[:, skin], visible)
-
     def _alpha(self, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Opacity ``(N, 1, size, size)``: fades from the mesh to the ring around it, and towards silhouettes."""
         opacity = self._opacity.expand(len(drawn[0]), -1, -1)
@@ -138,6 +130,22 @@ class Renderer:
         covered = F.avg_pool2d((drawn[0] >= 0).float()[:, None], kernel, stride=1, padding=kernel // 2)
         alpha = torch.minimum(alpha, (2 * covered - 1).clamp(min=0))
         return F.interpolate(alpha, size, mode="bilinear", align_corners=False)
+
+
+def compare_light(real: Tensor, real_at: Tensor, new: Tensor, new_at: Tensor, basis: Tensor) -> light.Light:
+    """The difference between the light on two faces, read at points of bare skin.
+
+    Args:
+        real, new: pictures of the faces ``(N, 3, S, S)`` in 0..1.
+        real_at, new_at: their meshes ``(N, 468 or more, 2 or more)``, in sides of the pictures.
+        basis: harmonics at the points of the new face.
+    """
+    factor = max(1, real.shape[-1] // LIGHT)
+    skin = list(light.SKIN)
+    target = at(F.avg_pool2d(real, factor), real_at[:, skin])
+    source = at(F.avg_pool2d(new, factor), new_at[:, skin, :2])
+    visible = (-basis[:, skin, 3]).clamp(min=0)
+    return light.fit_light(target, source, basis[:, skin], visible)
 
 
 def _into_patch(points: Tensor, to_patch: Tensor, side: Tensor, size: int) -> Tensor:

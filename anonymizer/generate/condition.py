@@ -1,7 +1,7 @@
 """Steers the synthesis network: the same person, looking elsewhere.
 
-Head pose and mouth are close to linear in the style vector w of StyleGAN (cf. Shen et al., "InterFaceGAN", 2020). A ridge
-regression on whitened principal components of w predicts them; the shortest step in that space moves them as asked.
+Head pose and mouth are close to linear in the style vector w of StyleGAN (cf. Shen et al., "InterFaceGAN", 2020).
+A ridge regression on whitened principal components of w predicts them; the shortest step in that space moves them.
 Fitted by ``python -m anonymizer.generate.fit``.
 """
 

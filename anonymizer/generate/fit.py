@@ -99,7 +99,7 @@ def mirror_order(mean: Tensor) -> Tensor:
 
 
 def mean_face(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Generalised Procrustes analysis of meshes and their mirror images: mean ``(468, 3)``, shapes ``(2 N, 468, 3)``."""
+    """Generalised Procrustes analysis of meshes and their mirror images: mean ``(468, 3)``, shapes ``(2N, 468, 3)``."""
     even = torch.ones(MESH_POINTS)
     mean = points.mean(0) - points.mean((0, 1))
     order = mirror_order(mean / 250)

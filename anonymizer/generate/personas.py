@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device as engines
 from anonymizer import weights
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.condition import load_condition
+from anonymizer.generate.heads import EarlyExit
 from anonymizer.mesh import MeshEstimator
 
-FULL = 1024  # pixels, side of a picture that the network makes
 CANDIDATES = 64  # people that are drawn to choose one from
 CACHED = 256 << 20  # bytes of portraits that are kept
 
@@ -49,7 +49,8 @@ class Studio:
 
     def __init__(self, device: torch.device, estimator: MeshEstimator, truncation: float, batch_size: int) -> None:
         self._mapping = weights.load("mapping")
-        self._synthesis = engines.compile(weights.load("synthesis"), device, torch.zeros(1, 512))
+        self._synthesis = weights.load("synthesis")
+        self._engines: dict[int, engines.Engine] = {}
         self._condition = load_condition()
         self._device, self._estimator = device, estimator
         self._truncation, self._batch_size = truncation, batch_size
@@ -80,11 +81,18 @@ class Studio:
         w = torch.stack([self._persona(order.seed) for order in orders])
         w = self._condition.steer(w, torch.tensor([order.condition for order in orders]))
         size = orders[0].size
-        picture = F.avg_pool2d(self._synthesis(w.to(self._device)), FULL // size)
+        picture = self._engine(size)(w.to(self._device))
         pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
         frames = Frames(pixels, (Fraction(0),) * len(orders))
         points = self._estimator.estimate(frames, whole_pictures(len(orders), size)).points
         return [Portrait(*row) for row in zip(pixels, points, strict=True)]
+
+    def _engine(self, size: int) -> engines.Engine:
+        """The network for portraits of a size, loaded when it is first needed."""
+        if size not in self._engines:
+            module = EarlyExit(copy.deepcopy(self._synthesis), size)
+            self._engines[size] = engines.compile(module, self._device, torch.zeros(1, 512))
+        return self._engines[size]
 
     def _persona(self, seed: int) -> Tensor:
         """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws."""

@@ -14,6 +14,7 @@ from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel, load_face_model, measure_expression
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.cover import Cover
+from anonymizer.generate.heads import SIZES
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.geometry import apply_affine, box_iou
 from anonymizer.render import Renderer, Views, at, patch_size
@@ -24,7 +25,6 @@ HIDDEN = 0.9  # share of the inner face that a patch has to cover
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
 DISSOLVE = 0.4  # share of a step over which one portrait dissolves into the next
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
-PORTRAITS = (256, 512, 1024)  # pixels, sides of portraits
 EYES = 0.25  # distance between the eyes in a portrait, over its side
 HEAD = 3.6  # side of a patch, in distances between the eyes
 
@@ -84,7 +84,7 @@ class Synthetic:
     def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
         """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
         low, high = torch.tensor(LOWEST), torch.tensor(HIGHEST)
-        side = next((side for side in PORTRAITS if side * EYES * HEAD >= size), PORTRAITS[-1])
+        side = next((side for side in SIZES if side * EYES * HEAD >= size), SIZES[-1])
         face: list[int] = []
         orders: list[Order] = []
         shares: list[float] = []
@@ -108,13 +108,14 @@ def overlap(meshes: Meshes, faces: Faces) -> Tensor:
 
 
 def hides(patches: Patches, meshes: Meshes) -> list[bool]:
-    """Whether each patch is made of numbers and covers the eyes, nose and mouth of its face."""
+    """Whether each patch is made of numbers and covers what of eyes, nose and mouth is seen."""
     size = patches.alpha.shape[-1]
     where = apply_affine(patches.to_patch, meshes.points[..., :2]) / size
-    inner = load_face_model().own > 0.5
-    opacity = at(patches.alpha, where[:, inner].to(patches.alpha.device))[..., 0]
-    covered = (opacity > 0.95).float().mean(1) >= HIDDEN
-    return (covered & patches.colour.isfinite().flatten(1).all(1)).tolist()
+    opacity = at(patches.alpha, where.to(patches.alpha.device))[..., 0].cpu()
+    model = load_face_model()
+    inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
+    covered = ((opacity > 0.95) & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
+    return (covered & patches.colour.isfinite().flatten(1).all(1).cpu()).tolist()
 
 
 def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:
