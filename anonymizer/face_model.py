@@ -133,7 +133,7 @@ class FaceModel:
         return turned * pose.scale[:, None, None] + pose.shift[:, None]
 
     def facing(self, points: Tensor) -> Tensor:
-        """How far each point of meshes ``(N, 468, 3)`` faces the camera, ``(N, 468)``: 1 straight on, -1 at its back."""
+        """How far each point of meshes ``(N, 468, 3)`` faces the camera: 1 straight on, -1 at its back."""
         normals = geometry.vertex_normals(extend_outline(points, 1), self.triangles)
         return -normals[:, :MESH_POINTS, 2]
 

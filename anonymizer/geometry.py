@@ -141,7 +141,7 @@ def euler_degrees(rotation: Tensor) -> Tensor:
     pitch = torch.asin(nose[:, 1].clamp(-1, 1))
     side = rotation[:, :, 0]
     level = torch.stack([torch.cos(yaw), torch.zeros_like(yaw), torch.sin(yaw)], dim=1)
-    down = torch.linalg.cross(nose, level)
+    down = torch.linalg.cross(level, nose)
     roll = torch.atan2((side * down).sum(1), (side * level).sum(1))
     return torch.rad2deg(torch.stack([yaw, pitch, roll], dim=1))
 

@@ -1,7 +1,7 @@
 """Early exits of the synthesis network: smaller portraits at a fraction of the cost.
 
 A linear head, one 3x3 convolution, reads a picture off the features half-way through the network. Fitted by least
-squares to the full picture with ``python -m anonymizer.generate.fit_heads``, which prints the peak signal-to-noise ratio.
+squares to the full picture with ``python -m anonymizer.generate.fit_heads``, which prints how close it comes.
 """
 
 from __future__ import annotations
