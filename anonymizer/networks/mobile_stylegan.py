@@ -120,7 +120,7 @@ class ToImage(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """Styles ``(N, 23, 512)``, one a layer, or ``(N, 512)``, one for all -> RGB ``(N, 3, size, size)``.
+    """Styles ``(N, 23, 512)``, one a layer, or ``(N, 512)``, one for all -> RGB ``(N, 3, 1024, 1024)``.
 
     Colours lie in -1..1, save a few a little beyond, which are not clamped.
     Style 0 belongs to the stem, styles 3 b + 1, 3 b + 2, 3 b + 3 to block b, style 22 to the picture.
@@ -148,9 +148,7 @@ class SynthesisNetwork(nn.Module):
             x = self.blocks[number](x, styles[:, 3 * number + 1 : 3 * number + 4])
         return x
 
-    def forward(self, w: Tensor, size: int = 1024) -> Tensor:
-        if size != 1024:
-            raise ValueError(f"pictures have 1024 pixels a side, not {size}")
+    def forward(self, w: Tensor) -> Tensor:
         return self.to_image(self.features(w, 512), every_layer(w)[:, -1])
 
 
