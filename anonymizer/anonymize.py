@@ -117,7 +117,8 @@ class Anonymizer:
         """
         uploaded = (self._upload(batch) for batch in batches)
         source: bytes | None = None
-        for frames, faces in self._timed(follow(uploaded, self._detector, self.config), "detect and track"):
+        tracked = follow(uploaded, self._detector, self.config.track, self.config.detect.threshold)
+        for frames, faces in self._timed(tracked, "detect and track"):
             source = source or _digest(frames.pixels[0])
             seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
             yield self._replace(frames, faces, seeds)

@@ -16,6 +16,7 @@ from anonymizer import weights
 from anonymizer.errors import ConfigError
 
 Engine = Callable[..., Any]
+SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}  # bf16 moves points by pixels
 
 
 def pick(name: str) -> torch.device:
@@ -69,12 +70,12 @@ def _half(module: nn.Module, device: torch.device) -> Engine:
 
 
 def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
-    import openvino
+    from anonymizer.quiet import openvino
 
     path = weights.cache_dir() / "openvino" / f"{type(module).__name__}-{_fingerprint(module)}.xml"
     if not _is_whole(path):
         _convert(module, example, path)
-    compiled = openvino.compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    compiled = openvino.compile_model(path, "CPU", SETTINGS)
 
     def run(*inputs: Tensor) -> Any:
         results = compiled([value.contiguous().numpy() for value in inputs], share_inputs=True)
@@ -86,9 +87,9 @@ def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
 
 def _fingerprint(module: nn.Module) -> str:
     """Changes with the weights, the structure of the network and the versions that convert it."""
-    from openvino import __version__ as version
+    from anonymizer.quiet import openvino
 
-    digest = hashlib.sha256(f"{module} {torch.__version__} {version}".encode())
+    digest = hashlib.sha256(f"{module} {torch.__version__} {openvino.__version__}".encode())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(value.contiguous().numpy())
@@ -108,7 +109,7 @@ def _is_whole(path: Path) -> bool:
 
 def _convert(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
     """Convert once: it takes seconds. The record is written last, so that a broken-off conversion does not count."""
-    import openvino
+    from anonymizer.quiet import openvino
 
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracing is deprecated in favour of torch.compile, which needs a compiler

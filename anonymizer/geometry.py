@@ -7,6 +7,7 @@ centres lie at ``+0.5``. An affine map is ``(N, 2, 3)`` and acts on column vecto
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -59,8 +60,8 @@ def pixel_grid(size: int, device: torch.device) -> Tensor:
 def cut_patches(pixels: Tensor, frame: Tensor, to_patch: Tensor, size: int) -> Tensor:
     """Sample square patches from pictures; outside the picture its border is repeated.
 
-    Reads only the pixels that are needed, so that frames are never converted as a whole. Patches much smaller than
-    their source are averaged over several samples a pixel.
+    Reads only the pixels that are needed, so that frames are never converted as a whole. What is shrunk by two or
+    more is averaged first.
 
     Args:
         pixels: ``(F, H, W, 3)`` uint8 or uint16.
@@ -69,39 +70,40 @@ def cut_patches(pixels: Tensor, frame: Tensor, to_patch: Tensor, size: int) -> T
         size: side of the patches in pixels.
 
     Returns:
-        ``(N, 3, size, size)`` float32 in 0..1.
+        ``(N, 3, size, size)`` float32 in 0..1, on the device of the pictures.
     """
-    if not len(frame):
-        return torch.zeros(0, 3, size, size, device=pixels.device)
     device = pixels.device
-    frame, to_patch = frame.to(device), to_patch.to(device)
+    if not len(frame):
+        return torch.zeros(0, 3, size, size, device=device)
     from_patch = invert_affine(to_patch)
-    shrink = from_patch[:, :, :2].norm(dim=1).amax().item()
-    oversampling = max(1, min(4, round(shrink)))
-    fine = size * oversampling
-    where = apply_affine(from_patch, pixel_grid(fine, device)[None] / oversampling)
-    colour = sample(pixels, frame, where) / torch.iinfo(pixels.dtype).max
-    colour = colour.reshape(len(frame), fine, fine, 3).permute(0, 3, 1, 2)
-    return torch.nn.functional.avg_pool2d(colour, oversampling) if oversampling > 1 else colour
+    shrink = from_patch[:, :, :2].norm(dim=1).amin(1).floor().clamp(min=1).long().tolist()
+    corners = torch.tensor([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]])
+    reach = apply_affine(from_patch, corners.expand(len(frame), -1, -1))
+    low, high = reach.amin(1).floor().long().tolist(), reach.amax(1).ceil().long().tolist()
+    where = apply_affine(from_patch.to(device), pixel_grid(size, device)[None]).reshape(-1, size, size, 2)
+    return (
+        torch.cat(
+            [
+                _cut(pixels[index], where[row : row + 1], low[row], high[row], shrink[row])
+                for row, index in enumerate(frame.tolist())
+            ]
+        )
+        / torch.iinfo(pixels.dtype).max
+    )
 
 
-def sample(pixels: Tensor, frame: Tensor, where: Tensor) -> Tensor:
-    """Colours ``(N, P, 3)`` float32 at positions ``where (N, P, 2)`` of the pictures ``frame (N,)``."""
-    height, width = pixels.shape[1:3]
-    x = (where[..., 0] - 0.5).clamp(0, width - 1)
-    y = (where[..., 1] - 0.5).clamp(0, height - 1)
-    x0, y0 = x.floor().long(), y.floor().long()
-    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    fx, fy = (x - x0)[..., None], (y - y0)[..., None]
-    flat = pixels.reshape(-1, 3)
-    base = frame[:, None] * (height * width)
-
-    def read(row: Tensor, column: Tensor) -> Tensor:
-        return flat[base + row * width + column].float()
-
-    top = torch.lerp(read(y0, x0), read(y0, x1), fx)
-    bottom = torch.lerp(read(y1, x0), read(y1, x1), fx)
-    return torch.lerp(top, bottom, fy)
+def _cut(picture: Tensor, where: Tensor, low: list[int], high: list[int], shrink: int) -> Tensor:
+    """Colours ``(1, 3, S, S)`` of ``picture (H, W, 3)`` at ``where (1, S, S, 2)``, from ``low`` to ``high``."""
+    height, width = picture.shape[:2]
+    x0, x1 = (min(max(value, 0), width) for value in (low[0] - shrink, high[0] + shrink))
+    y0, y1 = (min(max(value, 0), height) for value in (low[1] - shrink, high[1] + shrink))
+    x0, y0 = min(x0, width - 1), min(y0, height - 1)
+    region = picture[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].permute(2, 0, 1)[None].float()
+    if shrink > 1:
+        region = F.avg_pool2d(region, shrink, ceil_mode=True, count_include_pad=False)
+    size = torch.tensor([region.shape[3], region.shape[2]], device=where.device) * shrink
+    grid = (where - torch.tensor([x0, y0], device=where.device)) * 2 / size - 1
+    return F.grid_sample(region, grid, padding_mode="border", align_corners=False)
 
 
 def fit_similarity(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from anonymizer.batches import MESH_POINTS, Frames, Meshes, Patches
 from anonymizer.face_model import OVAL, FaceModel, extend_outline, measure_expression
 from anonymizer.sharpness import match_sharpness
 
-SIZES = (64, 128, 256, 512)  # pixels, sides of patches
+STEP, LARGEST = 64, 512  # pixels: sides of patches are multiples of the one up to the other
 RASTER = 128  # pixels, side at which meshes are rasterised; what is read off them is smooth
 REACH = 1.0  # of the ring around the new face
 RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: its hair and background stay out
@@ -25,7 +26,7 @@ LIGHT = 64  # pixels, side of the patches in which light is compared
 class Views(NamedTuple):
     """Portraits that make up new faces, one row a portrait.
 
-    ``face (K,)`` int64, the face that it is part of; ``pixels (K, P, P, 3)`` uint8; ``points (K, 468, 3)`` in
+    ``face (K,)`` int64, the face that it is part of; ``pixels (K, 3, P, P)`` float32 in 0..1; ``points (K, 468, 3)`` in
     pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
     """
 
@@ -36,8 +37,8 @@ class Views(NamedTuple):
 
 
 def patch_size(pixels: float) -> int:
-    """The side of the patch that shows a face of this many pixels without loss."""
-    return next((size for size in SIZES if size >= pixels), SIZES[-1])
+    """The side of the patch that shows a face of this many pixels, without loss if it is not huge."""
+    return min(LARGEST, STEP * max(1, math.ceil(pixels / STEP)))
 
 
 class Renderer:
@@ -116,11 +117,10 @@ class Renderer:
         index, bary = drawn
         face = views.face.to(self._device)
         where = self._spread(source[..., :2].to(self._device), (index[face], bary[face]), size)
-        where = where.permute(0, 2, 3, 1).reshape(len(face), -1, 2)
-        order = torch.arange(len(face), device=self._device)
-        colour = geometry.sample(views.pixels, order, where) / 255 * views.share.to(self._device)[:, None, None]
-        total = torch.zeros(len(index), size * size, 3, device=self._device).index_add_(0, face, colour)
-        return total.reshape(-1, size, size, 3).permute(0, 3, 1, 2)
+        grid = where.permute(0, 2, 3, 1) * (2 / views.pixels.shape[-1]) - 1
+        colour = F.grid_sample(views.pixels, grid, padding_mode="border", align_corners=False)
+        colour *= views.share.to(self._device)[:, None, None, None]
+        return torch.zeros(len(index), 3, size, size, device=self._device).index_add_(0, face, colour)
 
     def _alpha(self, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Opacity ``(N, 1, size, size)``: fades from the mesh to the ring around it, and towards silhouettes."""

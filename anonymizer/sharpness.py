@@ -21,7 +21,7 @@ def match_sharpness(picture: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     levels = [picture]
     for level in range(1, LEVELS):
         small = F.avg_pool2d(picture, 2**level)
-        levels.append(F.interpolate(small, size, mode="bicubic", align_corners=False).clamp(0, 1))
+        levels.append(F.interpolate(small, size, mode="bilinear", align_corners=False))
     wanted = _detail(reference, mask)
     found = torch.stack([_detail(level, mask) for level in levels])
     result = levels[0]

@@ -31,8 +31,8 @@ def portraits(studio: Studio) -> list[Portrait]:
 def picture(portraits: list[Portrait]) -> Tensor:
     """``(360, 640, 3)`` uint8: two people before a grey wall, at ``x`` 40 and 344, ``y`` 60."""
     wall = torch.full((360, 640, 3), 128, dtype=torch.uint8)
-    wall[60:316, 40:296] = portraits[0].pixels
-    wall[60:316, 344:600] = portraits[1].pixels
+    for left, portrait in zip((40, 344), portraits, strict=False):
+        wall[60:316, left : left + 256] = (portrait.pixels * 255).byte().permute(1, 2, 0)
     return wall
 
 

@@ -30,7 +30,8 @@ REST = load_condition().neutral.tolist()
 def portraits(studio: Studio, seed: int, conditions: list[tuple[float, ...]], size: int) -> Tensor:
     """``(N, size, size, 3)`` uint8."""
     drawn = studio.portraits([Order(seed, condition, size) for condition in conditions], keep=False)
-    return torch.stack([portrait.pixels for portrait in drawn])
+    pixels = torch.stack([portrait.pixels for portrait in drawn])
+    return (pixels * 255).round().byte().permute(0, 2, 3, 1)
 
 
 def turning(person: int) -> list[tuple[float, ...]]:

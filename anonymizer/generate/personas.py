@@ -23,7 +23,7 @@ CACHED = 256 << 20  # bytes of portraits that are kept
 
 
 class Portrait(NamedTuple):
-    """A persona as the network drew it: ``pixels (S, S, 3)`` uint8, mesh ``points (468, 3)`` in pixels."""
+    """A persona as the network drew it: ``pixels (3, S, S)`` float32 in 0..1, mesh ``points (468, 3)`` in pixels."""
 
     pixels: Tensor
     points: Tensor
@@ -82,8 +82,8 @@ class Studio:
         w = self._condition.steer(w, torch.tensor([order.condition for order in orders]))
         size = orders[0].size
         picture = self._engine(size)(w.to(self._device))
-        pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
-        frames = Frames(pixels, (Fraction(0),) * len(orders))
+        pixels = ((picture + 1) / 2).clamp(0, 1)
+        frames = Frames((pixels * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
         points = self._estimator.estimate(frames, whole_pictures(len(orders), size)).points
         return [Portrait(*row) for row in zip(pixels, points, strict=True)]
 

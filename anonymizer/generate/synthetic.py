@@ -49,37 +49,33 @@ class Synthetic:
         """See ``Generator``."""
         if not len(faces):
             return [], []
-        pose = self._model.pose(meshes.points)
-        lengths = measure_expression(self._model.unpose(meshes.points, pose))
-        conditions = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
+        outcomes = [Outcome.NO_MESH] * len(faces)
         trusted = (meshes.presence >= PRESENCE) & (overlap(meshes, faces) >= OVERLAP)
-        judge = zip(trusted.tolist(), pose.degrees.tolist(), strict=True)
-        outcomes = [self._judge(*row) for row in judge]
-        sizes = [patch_size(HEAD * scale) for scale in pose.scale.tolist()]
         patches: list[Patches] = []
-        for size in sorted(set(sizes)):
-            rows = [row for row, outcome in enumerate(outcomes) if outcome is Outcome.GENERATED and sizes[row] == size]
-            if not rows:
-                continue
-            views = self._views(conditions[rows], [seeds[row] for row in rows], faces.tracks[rows], size)
-            made = self._renderer.render(frames, faces.frame[rows], meshes[torch.tensor(rows)], views, size)
+        for size, rows, conditions in self._poses(meshes, trusted.nonzero()[:, 0], outcomes):
+            views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], size)
+            made = self._renderer.render(frames, faces.frame[rows], meshes[rows], views, size)
+            for row, hidden in zip(rows.tolist(), hides(made, meshes[rows]), strict=True):
+                outcomes[row] = Outcome.GENERATED if hidden else Outcome.FAILED
             patches.append(made)
-            for row, hidden in zip(rows, hides(made, meshes[torch.tensor(rows)]), strict=True):
-                if not hidden:
-                    outcomes[row] = Outcome.FAILED
-        failed = torch.tensor([row for row, outcome in enumerate(outcomes) if outcome is not Outcome.GENERATED])
-        if len(failed):
-            patches += self._solid.generate(frames, faces[failed], meshes[failed], [])[0]
+        failed = torch.tensor([outcome is not Outcome.GENERATED for outcome in outcomes])
+        patches += self._solid.generate(frames, faces[failed], meshes[failed], [])[0]
         return patches, outcomes
 
-    def _judge(self, trusted: bool, degrees: Sequence[float]) -> Outcome:
-        """Whether a face can be generated; NaN compares as false and so fails."""
-        yaw, pitch, _ = degrees
-        if not trusted:
-            return Outcome.NO_MESH
-        if not (abs(yaw) <= self._config.max_yaw and abs(pitch) <= self._config.max_pitch):
-            return Outcome.STEEP_POSE
-        return Outcome.GENERATED
+    def _poses(self, meshes: Meshes, rows: Tensor, outcomes: list[Outcome]) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Groups of faces that can be generated: size of their patches, rows, conditions ``(M, 4)``."""
+        pose = self._model.pose(meshes.points[rows])
+        lengths = measure_expression(self._model.unpose(meshes.points[rows], pose))
+        conditions = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
+        moderate = (pose.degrees[:, 0].abs() <= self._config.max_yaw) & (
+            pose.degrees[:, 1].abs() <= self._config.max_pitch
+        )
+        for row in rows[~moderate].tolist():
+            outcomes[row] = Outcome.STEEP_POSE
+        sizes = torch.tensor([patch_size(HEAD * scale) for scale in pose.scale.tolist()])
+        for size in sizes[moderate].unique().tolist():
+            chosen = moderate & (sizes == size)
+            yield size, rows[chosen], conditions[chosen]
 
     def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
         """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
@@ -101,7 +97,7 @@ class Synthetic:
 
 
 def overlap(meshes: Meshes, faces: Faces) -> Tensor:
-    """Intersection over union ``(N,)`` of each mesh's bounding box and its face's."""
+    """Intersection over union ``(N,)`` of each mesh's bounding box and its face's; NaN, hence false, for no mesh."""
     flat = meshes.points[..., :2]
     boxes = torch.cat([flat.amin(1), flat.amax(1)], dim=1)
     return box_iou(boxes, faces.boxes).diagonal()

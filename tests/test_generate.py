@@ -1,0 +1,170 @@
+"""Generators: one contract for all, and what only the synthetic one promises."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.blend import compose
+from anonymizer.config import GenerateConfig
+from anonymizer.face_model import load_face_model, measure_expression
+from anonymizer.generate import GENERATORS, Generator, Outcome
+from anonymizer.generate.condition import load_condition
+from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.synthetic import CELL, Synthetic, neighbours
+from anonymizer.mesh import MeshEstimator
+from anonymizer.render import Renderer
+
+CPU = torch.device("cpu")
+CENTRES = torch.tensor([[168.0, 195.0], [472.0, 195.0]])  # of the faces in ``picture``
+
+
+@pytest.fixture(scope="module")
+def estimator() -> MeshEstimator:
+    return MeshEstimator(CPU)
+
+
+@pytest.fixture(scope="module")
+def faces() -> Faces:
+    """The faces of ``frames``, as a detector would find them."""
+    centres = torch.cat([CENTRES, torch.tensor([640.0, 0]) + CENTRES.flip(0) * torch.tensor([-1.0, 1])])
+    half = torch.tensor([55.0, 70.0])
+    spots = torch.tensor([[-30.0, -28], [30, -28], [0, 5], [-25, 38], [25, 38]])
+    return Faces(
+        torch.tensor([0, 0, 1, 1]),
+        torch.cat([centres - half, centres + half], dim=1),
+        centres[:, None] + spots,
+        torch.ones(4),
+        torch.tensor([-1, -1, -1, -1]),
+    )
+
+
+@pytest.fixture(scope="module")
+def meshes(frames: Frames, faces: Faces, estimator: MeshEstimator) -> Meshes:
+    return estimator.estimate(frames, faces)
+
+
+@pytest.fixture(scope="module", params=sorted(GENERATORS))
+def generator(request: pytest.FixtureRequest, estimator: MeshEstimator, studio: Studio) -> Generator:
+    if request.param == "generate":
+        model = load_face_model()
+        return Synthetic(GenerateConfig(), studio, Renderer(model, CPU), model)
+    return GENERATORS[request.param](GenerateConfig(method=request.param), CPU, estimator, 2)
+
+
+def inner(frames: Frames, faces: Faces, row: int) -> torch.Tensor:
+    """The pixels between eyes and mouth of a face."""
+    x0, y0, x1, y1 = (int(value) for value in faces.boxes[row].tolist())
+    return frames.pixels[faces.frame[row], y0 + 30 : y1 - 20, x0 + 20 : x1 - 20].float()
+
+
+def test_contract(generator: Generator, frames: Frames, faces: Faces, meshes: Meshes) -> None:
+    patches, outcomes = generator.generate(frames, faces, meshes, [1, 2, 3, 4])
+    assert len(outcomes) == len(faces)
+    assert sum(len(patch) for patch in patches) == len(faces)
+    assert set(outcomes) <= {Outcome.GENERATED, Outcome.COVERED}
+    done = compose(frames, patches)
+    assert done.pixels.dtype == frames.pixels.dtype
+    assert done.times == frames.times
+    for row in range(len(faces)):
+        difference = (inner(done, faces, row) - inner(frames, faces, row)).abs()
+        assert difference.mean() > 4
+    assert torch.equal(done.pixels[:, :40], frames.pixels[:, :40])
+    assert torch.equal(done.pixels[:, :, 310:330], frames.pixels[:, :, 310:330])
+
+
+def test_no_faces_change_nothing(generator: Generator, frames: Frames) -> None:
+    patches, outcomes = generator.generate(frames, Faces.none(), Meshes.none(), [])
+    assert outcomes == []
+    assert torch.equal(compose(frames, patches).pixels, frames.pixels)
+
+
+def test_a_face_does_not_depend_on_its_batch(
+    generator: Generator, frames: Frames, faces: Faces, meshes: Meshes
+) -> None:
+    together = compose(frames, generator.generate(frames, faces, meshes, [1, 2, 3, 4])[0]).pixels[1]
+    second = replace(faces[2:], frame=torch.tensor([0, 0]))
+    alone = compose(frames[1:], generator.generate(frames[1:], second, meshes[2:], [3, 4])[0]).pixels[0]
+    assert (together.int() - alone.int()).abs().max() <= 2
+
+
+def test_sixteen_bits_stay_sixteen_bits(generator: Generator, frames: Frames, faces: Faces, meshes: Meshes) -> None:
+    deep = Frames((frames.pixels.int() * 257).to(torch.uint16), frames.times)
+    done = compose(deep, generator.generate(deep, faces, meshes, [1, 2, 3, 4])[0])
+    shallow = compose(frames, generator.generate(frames, faces, meshes, [1, 2, 3, 4])[0])
+    assert done.pixels.dtype == torch.uint16
+    assert (done.pixels.int() / 257 - shallow.pixels.int()).abs().max() < 3
+
+
+@pytest.fixture(scope="module")
+def synthetic(studio: Studio) -> Synthetic:
+    model = load_face_model()
+    return Synthetic(GenerateConfig(max_yaw=60), studio, Renderer(model, CPU), model)
+
+
+@pytest.mark.parametrize("fault", ["presence", "elsewhere", "nan", "steep"])
+def test_a_doubtful_face_is_covered_solid(
+    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, fault: str
+) -> None:
+    points, presence = meshes.points.clone(), meshes.presence.clone()
+    if fault == "presence":
+        presence[0] = 0.1
+    elif fault == "elsewhere":
+        points[0] += 300
+    elif fault == "nan":
+        points[0] = float("nan")
+    else:
+        turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+        points[0] = (points[0] - points[0].mean(0)) @ turn + points[0].mean(0)
+    patches, outcomes = synthetic.generate(frames, faces, Meshes(points, presence), [1, 2, 3, 4])
+    assert outcomes[0] in {Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED}
+    assert outcomes[1:] == [Outcome.GENERATED] * 3
+    assert inner(compose(frames, patches), faces, 0).max() == 0
+
+
+def test_the_new_face_has_pose_and_expression_of_the_old(
+    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, estimator: MeshEstimator
+) -> None:
+    done = compose(frames, synthetic.generate(frames, faces, meshes, [1, 2, 3, 4])[0])
+    model, found = load_face_model(), estimator.estimate(done, faces)
+    old, new = model.pose(meshes.points), model.pose(found.points)
+    assert (old.degrees - new.degrees).abs().max() < 6
+    change = measure_expression(model.unpose(meshes.points, old)) - measure_expression(model.unpose(found.points, new))
+    assert change.abs().max() < 0.15
+    moved = (found.points - meshes.points)[..., :2].norm(dim=2).mean(1) / old.scale
+    assert (moved > 0.01).all(), "the new face must have a shape of its own"
+    assert (moved < 0.15).all()
+
+
+def test_a_grey_picture_stays_grey(synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes) -> None:
+    grey = Frames(frames.pixels.float().mean(3, keepdim=True).byte().expand(-1, -1, -1, 3).contiguous(), frames.times)
+    done = compose(grey, synthetic.generate(grey, faces, meshes, [1, 2, 3, 4])[0]).pixels.int()
+    assert (done.amax(3) - done.amin(3)).max() <= 3
+
+
+def test_seeds_draw_people_and_conditions_turn_them(studio: Studio, estimator: MeshEstimator) -> None:
+    model, rest = load_face_model(), load_condition().neutral.tolist()[2:]
+    asked = [(yaw, pitch) for yaw in (-30.0, 0.0, 30.0) for pitch in (-10.0, 10.0)]
+    drawn = studio.portraits([Order(9, (*angles, *rest), 256) for angles in asked], keep=False)
+    found = model.pose(torch.stack([portrait.points for portrait in drawn])).degrees[:, :2]
+    assert (found - torch.tensor(asked)).abs().mean(0)[0] < 5
+    assert (found - torch.tensor(asked)).abs().mean(0)[1] < 6
+    again = studio.portraits([Order(9, (*asked[3], *rest), 256)], keep=False)[0]
+    assert (again.pixels - drawn[3].pixels).abs().max() < 0.01
+    other = studio.portraits([Order(10, (*asked[3], *rest), 256)], keep=False)[0]
+    assert (other.pixels - drawn[3].pixels).abs().mean() > 0.04
+
+
+@given(st.tuples(*(st.floats(-3 * step, 3 * step) for step in CELL)))
+def test_dissolves_are_smooth_and_whole(wanted: tuple[float, ...]) -> None:
+    def shares(where: tuple[float, ...]) -> dict[tuple[float, ...], float]:
+        return dict(neighbours(where))
+
+    here = shares(wanted)
+    assert abs(sum(here.values()) - 1) < 1e-9
+    near = shares(tuple(value + 0.01 * step for value, step in zip(wanted, CELL, strict=True)))
+    change = sum(abs(here.get(key, 0) - near.get(key, 0)) for key in here.keys() | near.keys())
+    assert change < 0.4
