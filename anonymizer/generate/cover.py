@@ -21,7 +21,7 @@ class Cover:
     """Hides faces behind an ellipse.
 
     Args:
-        method: ``solid`` black, ``pixelate`` into a few blocks, or ``blur`` as strongly as that.
+        method: ``solid`` in the average colour, ``pixelate`` into a few blocks, or ``blur`` as strongly as that.
     """
 
     def __init__(self, method: str = "solid") -> None:
@@ -41,10 +41,9 @@ class Cover:
         return [Patches(faces.frame, colour, alpha, to_patch)], [Outcome.COVERED] * len(faces)
 
     def _colours(self, frames: Frames, frame: Tensor, to_patch: Tensor) -> Tensor:
-        if self._method == "solid":
-            return torch.zeros(len(frame), 3, SIZE, SIZE, device=frames.pixels.device)
-        few = F.avg_pool2d(geometry.cut_patches(frames.pixels, frame, to_patch, SIZE), SIZE // CELLS)
-        if self._method == "pixelate":
+        cells = 1 if self._method == "solid" else CELLS
+        few = F.avg_pool2d(geometry.cut_patches(frames.pixels, frame, to_patch, SIZE), SIZE // cells)
+        if self._method != "blur":
             return F.interpolate(few, SIZE, mode="nearest")
         return F.interpolate(few, SIZE, mode="bicubic").clamp(0, 1)
 
