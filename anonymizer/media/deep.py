@@ -14,6 +14,8 @@ from PIL import TiffImagePlugin
 
 from anonymizer.errors import MediaError
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of private tags, which are dropped
+
 Deep = NDArray[Any]
 
 _PNG_HEADER = 33

@@ -23,25 +23,32 @@ class Container:
         codec: the video codec if none is asked for.
         voice: the audio encoder for disguised voices.
         oriented: whether it stores how a picture is to be turned.
-        negative: whether frames before time zero are shown.
+        holds: codecs of sound and subtitles that it holds; empty where FFmpeg knows that itself.
     """
 
     format: str
     codec: str = "h264"
     voice: str = "aac"
     oriented: bool = True
-    negative: bool = False
+    holds: frozenset[str] = frozenset()
 
+
+_TRANSPORT_STREAM = Container(
+    "mpegts",
+    oriented=False,
+    holds=frozenset(("aac", "ac3", "dts", "eac3", "mp1", "mp2", "mp3", "opus", "pcm_bluray", "truehd"))
+    | frozenset(("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")),
+)
 
 CONTAINERS = {
     ".mp4": Container("mp4"),
     ".m4v": Container("mp4"),
     ".mov": Container("mov"),
-    ".mkv": Container("matroska", voice="libopus", negative=True),
-    ".webm": Container("webm", codec="vp9", voice="libopus", negative=True),
-    ".ts": Container("mpegts", oriented=False),
-    ".mts": Container("mpegts", oriented=False),
-    ".m2ts": Container("mpegts", oriented=False),
+    ".mkv": Container("matroska", voice="libopus"),
+    ".webm": Container("webm", codec="vp9", voice="libopus"),
+    ".ts": _TRANSPORT_STREAM,
+    ".mts": _TRANSPORT_STREAM,
+    ".m2ts": _TRANSPORT_STREAM,
 }
 """By suffix. All of them store a time for every frame, as AVI, for one, does not."""
 

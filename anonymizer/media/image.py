@@ -35,6 +35,8 @@ except ImportError:
 else:
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # they concern metadata, which is dropped, and large pictures
+
 Pixels = NDArray[Any]
 
 
@@ -108,30 +110,48 @@ def read_image(path: str | Path) -> Image:
         return Image(pixels, alpha, sound_profile(profile, b"RGB "), kind, encoding)
 
 
+def is_image(path: Path) -> bool:
+    """Whether the content of a file is a photograph, also of a kind for which a library is missing.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            if _is_heif(file.read(12)):
+                return True
+        with PIL.Image.open(path, formats=tuple(FORMATS)):
+            return True
+    except PIL.Image.DecompressionBombError:
+        return True
+    except (PIL.UnidentifiedImageError, *_DAMAGE) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise MediaError(cause_of(error), path=path) from error
+        return False
+
+
+def _is_heif(head: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of HEIC or AVIF (ISO/IEC 23008-12)."""
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
+
+
 @contextmanager
 def _failures(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into ``MediaError``; what it warns of concerns metadata that is dropped."""
+    """Turn what Pillow and OpenCV raise into ``MediaError``."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except MediaError as error:
         raise MediaError(error.cause, path=path) from error
     except PIL.UnidentifiedImageError as error:
-        raise MediaError(_not_a_picture(path), path=path) from error
+        with path.open("rb") as file:
+            missing = _is_heif(file.read(12))
+        cause = "is HEIC or AVIF, for which a library is missing: pip install 'anonymizer[heif]'"
+        raise MediaError(cause if missing else "is not a picture of a known kind, or is damaged", path=path) from error
     except PIL.Image.DecompressionBombError as error:
         limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise MediaError(f"has more than {limit} million pixels", path=path) from error
     except (*_DAMAGE, cv2.error) as error:
         raise MediaError(f"is damaged, or no picture of its kind: {cause_of(error)}", path=path) from error
-
-
-def _not_a_picture(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif"):
-        return "is HEIC or AVIF, for which a library is missing: pip install 'anonymizer[heif]'"
-    return f"is not a picture of a known kind ({', '.join(FORMATS)}), or is damaged"
 
 
 def _pages(picture: PIL.Image.Image) -> int:
@@ -169,6 +189,8 @@ def _decode(picture: PIL.Image.Image, profile: bytes) -> tuple[Pixels, Pixels | 
 
 def _decode_deep(picture: PIL.Image.Image, data: bytes) -> tuple[Pixels, Pixels | None]:
     orientation = picture.getexif().get(0x0112, 1)
+    if picture.format == "TIFF":
+        orientation = 1  # OpenCV turns these itself
     picture.load()  # OpenCV returns what is left of a cut file; Pillow raises
     pixels, alpha = read_deep(data)
     return _turned(pixels, orientation), None if alpha is None else _turned(alpha, orientation)

@@ -27,14 +27,16 @@ class Tracks:
         source: the file to copy from.
         output: the container to copy into, before its header is written.
         kinds: ``audio``, ``subtitle`` or both.
+        holds: the codecs that the output holds; empty to ask FFmpeg.
 
     Raises:
         MediaError: the output cannot hold one of them, or ``source`` cannot be read.
     """
 
-    def __init__(self, source: Path, output: OutputContainer, kinds: Collection[str]) -> None:
+    def __init__(self, source: Path, output: OutputContainer, kinds: Collection[str], holds: Collection[str]) -> None:
         self._source = source
         self._output = output
+        self._holds = holds
         self._demuxer = Demuxer(source)
         self._streams: dict[int, Stream] = {}
         wanted = [stream for stream in self._demuxer.container.streams if stream.type in kinds]
@@ -52,11 +54,13 @@ class Tracks:
         self._pending: Packet | None = None
 
     def _add(self, stream: Stream) -> Stream:
+        codec = stream.codec_context.codec.canonical_name
         try:
+            if self._holds and codec not in self._holds:
+                raise ValueError
             copy = self._output.add_stream_from_template(stream)
         except ValueError as error:
-            codec, container = stream.codec_context.codec.canonical_name, self._output.format.name
-            cause = f"its {stream.type} ({codec}) does not fit into {container}; write to .mkv instead"
+            cause = f"its {stream.type} ({codec}) does not fit into {self._output.format.name}; write to .mkv instead"
             raise MediaError(cause, path=self._source) from error
         copy.disposition = stream.disposition
         if stream.language is not None:

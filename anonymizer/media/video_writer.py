@@ -73,6 +73,8 @@ class VideoWriter:
         self._closed = False
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._durations: dict[int, int] = {}
+        self._packet: Packet | None = None
+        self._lead = 0
         self._container = container_for(self.path)
         with self._failures(), ExitStack() as stack:
             self._partial = stack.enter_context(replacing(self.path))
@@ -132,7 +134,8 @@ class VideoWriter:
                 disguised(source, len(self._like.info.audio), self._partial, self._container.voice)
             )
             sources = {source: {"subtitle"}, voice: {"audio"}}
-        return [stack.enter_context(Tracks(path, self._output, kinds)) for path, kinds in sources.items()]
+        holds = self._container.holds
+        return [stack.enter_context(Tracks(path, self._output, kinds, holds)) for path, kinds in sources.items()]
 
     def write(self, frames: Frames) -> None:
         """Append frames as ``VideoReader.batches`` delivers them: upright, in order, on any device."""
@@ -143,8 +146,8 @@ class VideoWriter:
 
     def _push(self, picture: Pixels, time: Fraction) -> None:
         """Take one frame; it is encoded when the next comes, which says how long it lasts."""
-        if time < 0 and not self._container.negative:
-            raise MediaError(f"{self.path.suffix} shows no frames before time zero", path=self.path, time=time)
+        if time < 0:
+            raise MediaError("a frame before time zero would not be shown", path=self.path, time=time)
         if self._held is not None:
             self._encode_held(time)
         info, matrix = self._like.info, self._stream.codec_context.colorspace
@@ -163,13 +166,22 @@ class VideoWriter:
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[Packet]) -> None:
+        """Write packets with the sound that belongs before them; the last one is held back."""
         for packet in packets:
             assert packet.pts is not None
-            assert packet.dts is not None
             packet.duration = self._durations.pop(packet.pts)
-            for tracks in self._tracks:
-                tracks.advance(packet.dts * packet.time_base)
-            self._output.mux_one(packet)
+            if self._packet is None:
+                assert packet.dts is not None
+                self._lead = packet.pts - packet.dts
+            else:
+                self._write_packet(self._packet)
+            self._packet = packet
+
+    def _write_packet(self, packet: Packet) -> None:
+        assert packet.dts is not None
+        for tracks in self._tracks:
+            tracks.advance(packet.dts * packet.time_base)
+        self._output.mux_one(packet)
 
     def close(self) -> None:
         """Finish the file and give it its name."""
@@ -178,11 +190,22 @@ class VideoWriter:
             like = self._like
             if self._held is None or not like.finished or self._written != like.frames_read:
                 raise MediaError(f"only {self._written} frames came to be written", path=self.path)
-            self._encode_held(max(like.end, self._held[1] + like.info.time_base))
+            end = max(like.end, self._held[1] + like.info.time_base)
+            self._encode_held(end)
             self._mux(self._stream.encode(None))
+            self._write_last_packet(round(end / like.info.time_base))
             for tracks in self._tracks:
                 tracks.advance(None)
             self._output.close()
+
+    def _write_last_packet(self, end: int) -> None:
+        """MP4 adds up steps between times of decoding; the last one has to reach the end of the video."""
+        assert self._packet is not None
+        assert self._packet.dts is not None
+        if self._container.format in ("mp4", "mov"):
+            step = end - self._lead - self._packet.dts
+            self._packet.duration = max(self._packet.duration or 0, step)
+        self._write_packet(self._packet)
 
     def _discard(self, kind: type[BaseException] | None, *_: object) -> None:
         """After a failure. The file goes first: the muxer would rewrite it once more."""

@@ -1,0 +1,117 @@
+"""Queues between threads: order, bounds, errors, and no thread that stays behind."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from anonymizer.media.prefetch import Background, prefetch
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()} & {"prefetch", "background"}
+
+
+class BrokenError(Exception):
+    pass
+
+
+def test_order_is_kept() -> None:
+    assert list(prefetch(range(100), 3)) == list(range(100))
+    assert not threads()
+
+
+def test_it_runs_ahead_as_far_as_it_may() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(20):
+            taken.append(item)
+            yield item
+
+    ahead = prefetch(items(), 3)
+    assert next(ahead) == 0
+    deadline = time.monotonic() + 5
+    while len(taken) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(taken) == 5, "one was taken, three wait, one stands before the full queue"
+    ahead.close()
+    assert not threads()
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise BrokenError
+
+    ahead = prefetch(items(), 5)
+    assert next(ahead) == 1
+    with pytest.raises(BrokenError):
+        next(ahead)
+    assert not threads()
+
+
+def test_a_consumer_that_stops_ends_the_thread_and_closes_the_source() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    for item in prefetch(items(), 2):
+        if item == 3:
+            break
+    assert closed.wait(5)
+    assert not threads()
+
+
+def test_work_is_done_in_order() -> None:
+    done: list[int] = []
+    with Background(done.append, 2) as background:
+        for item in range(50):
+            background.push(item)
+    assert done == list(range(50))
+    assert not threads()
+
+
+def fail(item: int) -> None:
+    if item == 3:
+        raise BrokenError
+
+
+def test_an_error_of_the_work_is_raised_at_push_or_close() -> None:
+    def push_all() -> None:
+        with Background(fail, 1) as background:
+            for item in range(1000):
+                background.push(item)
+
+    with pytest.raises(BrokenError):
+        push_all()
+    background = Background(fail, 10)
+    background.push(3)
+    with pytest.raises(BrokenError):
+        background.close()
+    assert not threads()
+
+
+def test_nothing_waiting_is_done_after_an_interruption() -> None:
+    done: list[int] = []
+
+    def slow(item: int) -> None:
+        time.sleep(0.05)
+        done.append(item)
+
+    def interrupted() -> None:
+        with Background(slow, 10) as background:
+            for item in range(10):
+                background.push(item)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(done) <= 2
+    assert not threads()
