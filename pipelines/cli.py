@@ -1,0 +1,216 @@
+"""The command ``anonymizer``. Options only fill settings; torch and the media libraries load when work starts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anonymizer.config import Config
+from anonymizer.errors import AnonymizerError, ConfigError
+from pipelines import options
+from pipelines.models import models
+from pipelines.options import HeadedCommand, config_from, output_from
+from pipelines.settings import OutputConfig
+
+if TYPE_CHECKING:
+    from anonymizer.anonymize import Anonymizer
+    from pipelines.plan import Job
+    from pipelines.report import Result
+
+Load = Callable[[Config], "Anonymizer"]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: by custom 128 + SIGINT."""
+
+
+class Cli(click.Group):
+    """Turns every end of a command into one line and an exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; SIGTERM ends it like Ctrl-C."""
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return super().invoke(context)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("stopped: finished files stay, unfinished ones are removed", err=True)
+            context.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            from pipelines.report import one_line
+
+            logging.getLogger(__name__).debug("%s", error, exc_info=True)
+            raise click.ClickException(one_line(error)) from error
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def load(config: Config) -> Anonymizer:
+    """The boundary to the networks; ``main(obj=...)`` puts another in its place."""
+    from anonymizer.anonymize import Anonymizer
+
+    return Anonymizer(config)
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="anonymizer")
+@click.option("--debug", is_flag=True, help="Show the traceback of every error.")
+@click.pass_context
+def main(context: click.Context, debug: bool) -> None:
+    """Replace every face in photographs and videos by the face of a person who does not exist.
+
+    \b
+      anonymizer run party.jpg               writes party_anonymized.jpg
+      anonymizer run talk.mp4 -o safe.mp4    sound, length and every frame are kept
+      anonymizer run photos/ -o safe/        a whole folder; its tree is kept
+
+    The first run downloads the networks, about 50 MB. A face that cannot be replaced is covered. Where something
+    goes wrong, nothing is written for that file, and the program says so. `anonymizer COMMAND --help` tells more.
+    """
+    context.obj = context.obj or load
+    if debug:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("pipelines").setLevel(logging.DEBUG)
+
+
+@main.command(cls=HeadedCommand)
+@options.inputs
+@options.files
+@options.replacing
+@options.finding
+@options.videos
+@options.photographs
+@options.machine
+@click.pass_context
+def run(
+    context: click.Context,
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    force: bool,
+    dry_run: bool,
+    report: Path | None,
+    **settings: Any,
+) -> None:
+    """Anonymize photographs, videos, and folders of them.
+
+    What an INPUT is, its content decides. Without -o, results lie beside the inputs as NAME_anonymized. Inputs are
+    never changed. Of a folder, hidden files and what is neither photograph nor video are left out. Metadata such as
+    place, time and camera is dropped.
+
+    \b
+      anonymizer run *.jpg -o safe/
+      anonymizer run talk.mp4 --audio disguise --preset thorough
+      anonymizer run archive/ -o safe/ --report report.json
+
+    Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
+    """
+    config, written = config_from(settings), output_from(settings)
+    from pipelines import report as reports
+    from pipelines.inputs import find
+    from pipelines.plan import plan
+    from pipelines.progress import say
+
+    start = time.perf_counter()
+    found = find(inputs, output)
+    jobs = plan(found, inputs, output, report, force=force)
+    for line in found.as_lines():
+        say(line, err=True)
+    if dry_run:
+        for job in jobs:
+            say(f"would anonymize the {job.source.kind} {job.source.path} -> {job.target}")
+        context.exit(1 if found.failures else 0)
+    results = list(_results(jobs, context.obj, config, written))
+    failed = len(found.failures) + sum(result.error is not None for result in results)
+    seconds = time.perf_counter() - start
+    say(reports.summary(results, failed, seconds))
+    if report is not None:
+        reports.write(report, reports.as_dict(config, written, found, results, seconds))
+    context.exit(1 if failed else 0)
+
+
+def _results(jobs: Sequence[Job], load: Load, config: Config, written: OutputConfig) -> Iterator[Result]:
+    """Do the jobs, telling of each; without any, no networks are loaded."""
+    from pipelines.jobs import anonymize
+    from pipelines.progress import say
+
+    for result in anonymize(jobs, load(config), written) if jobs else ():
+        if result.error is None:
+            say(result.as_line())
+        else:
+            say(f"Error: {result.error}", err=True)
+        yield result
+
+
+@main.command(cls=HeadedCommand)
+@options.inputs
+@options.finding
+@options.machine
+@click.pass_context
+def inspect(context: click.Context, inputs: tuple[Path, ...], **settings: Any) -> None:
+    """Say which faces would be replaced: a line of JSON for each.
+
+    Its keys: path; box (x0, y0, x1, y1); score; landmarks (the eyes, the nose, the corners of the mouth); track (one
+    number for one face of a video, null in photographs); for videos also time (in seconds, exact) and seconds. Places
+    are in pixels from the top left of the upright picture.
+    """
+    config = config_from({**settings, "method": "solid"})
+    from pipelines.inputs import find
+    from pipelines.inspection import faces_in
+    from pipelines.report import one_line
+
+    found = find(inputs)
+    for line in found.as_lines():
+        click.echo(line, err=True)
+    failed = bool(found.failures)
+    anonymizer: Anonymizer | None = None
+    for source in found.sources:
+        anonymizer = anonymizer or context.obj(config)
+        try:
+            for face in faces_in(source, anonymizer):
+                click.echo(json.dumps(face))
+        except AnonymizerError as error:
+            failed = True
+            click.echo(f"Error: {one_line(error, source.path)}", err=True)
+    context.exit(1 if failed else 0)
+
+
+@main.command(cls=HeadedCommand)
+@click.argument("clip", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
+@options.measuring
+@options.replacing
+@options.finding
+@options.machine
+@click.pass_obj
+def bench(
+    load: Load, clip: Path | None, against: str | None, repeat: int, target: Path | None, **settings: Any
+) -> None:
+    """Measure the frames per second of a video, stage by stage.
+
+    Stages run at the same time: "whole" is what a video takes, "transcode" what reading and writing alone take.
+    Without INPUT, the sample that comes with the source code is measured.
+    """
+    from pipelines import bench as benchmark
+    from pipelines.report import write
+
+    clip = clip or benchmark.sample_clip()
+    said = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value is not None]
+    commands = benchmark.commands(against, said)
+    figures = benchmark.measure(clip, load(config_from(settings)), repeat, commands).as_dict()
+    click.echo(benchmark.as_table(figures))
+    if target is not None:
+        write(target, figures)
+
+
+main.add_command(models)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Photographs: others are decoded and encoded while the networks look at one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import torch
+
+from anonymizer.batches import Frames
+from anonymizer.media.image import Image, read_image, write_image
+from pipelines.plan import Job
+from pipelines.progress import progress
+from pipelines.report import Result
+from pipelines.settings import OutputConfig
+
+if TYPE_CHECKING:
+    from anonymizer.anonymize import Anonymized, Anonymizer
+
+PHOTOS_AT_ONCE = min(8, 1 + (os.cpu_count() or 1))
+
+
+def as_frames(image: Image) -> Frames:
+    """A photograph as a batch of one."""
+    return Frames(torch.from_numpy(image.pixels)[None], (Fraction(0),))
+
+
+def anonymize_photos(jobs: Sequence[Job], anonymizer: Anonymizer, output: OutputConfig) -> Iterator[Result]:
+    """Write the target of each job, whole or not at all; results come in the order of the jobs."""
+    with (
+        progress("photographs", len(jobs), "photographs") as advance,
+        ThreadPoolExecutor(1) as networks,
+        ThreadPoolExecutor(PHOTOS_AT_ONCE) as files,
+    ):
+        waiting, running = deque(jobs), deque[Future[Result]]()
+        while waiting or running:
+            while waiting and len(running) < PHOTOS_AT_ONCE:
+                running.append(files.submit(_photo, waiting.popleft(), anonymizer, networks, output))
+            result = running.popleft().result()
+            advance(1)
+            yield result
+
+
+def _photo(job: Job, anonymizer: Anonymizer, networks: Executor, output: OutputConfig) -> Result:
+    """One photograph; the anonymizer is used by the one thread of ``networks`` alone."""
+    result = Result(job)
+
+    def replace_faces(frames: Frames) -> Anonymized:
+        with result.clock("networks"):
+            return anonymizer.stills(frames)
+
+    with result.guarded():
+        with result.clock("decode"):
+            image = read_image(job.source.path)
+        done = networks.submit(replace_faces, as_frames(image)).result()
+        result.add(done)
+        with result.clock("encode"):
+            job.make_folder()
+            pixels = done.frames.pixels[0].cpu().numpy()
+            write_image(job.target, image.with_pixels(pixels), quality=output.quality)
+    result.seconds = sum(result.stages.values())
+    return result

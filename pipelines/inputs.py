@@ -1,0 +1,184 @@
+"""Which files a command is about, and what each of them is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import PIL.Image
+
+from anonymizer.errors import AnonymizerError, MediaError
+from anonymizer.media.demux import Demuxer
+from anonymizer.media.files import cause_of
+from anonymizer.media.formats import FORMATS
+
+
+class Kind(StrEnum):
+    """What a file is."""
+
+    PHOTO = "photograph"
+    VIDEO = "video"
+
+
+_VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
+SUFFIXES = {
+    **{f".{suffix}": Kind.VIDEO for suffix in _VIDEOS.split()},
+    **{suffix: Kind.PHOTO for form in FORMATS.values() for suffix in form.suffixes},
+}
+"""What a name claims. It decides only where the content is not recognized: such a file is damaged, not left out."""
+
+STILL_BRANDS = {"heic", "heix", "heim", "heis", "mif1", "avif"}
+"""ISO media files with these brands hold a photograph, though FFmpeg takes it for a video."""
+
+EXAMPLES = 5
+"""How many of the files that are left out for one reason are named."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to work on; ``folder`` is the input under which it was found, None if it is an input itself."""
+
+    path: Path
+    kind: Kind
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something in a folder that is left out, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass
+class Found:
+    """What lies behind the inputs of a command.
+
+    Attributes:
+        sources: files to work on, in order.
+        skipped: what else the folders hold.
+        failures: what cannot be worked on; each error names its path.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    failures: list[AnonymizerError] = field(default_factory=list)
+
+    def as_lines(self) -> Iterator[str]:
+        """What is left out and what failed, for people."""
+        for why in dict.fromkeys(skipped.why for skipped in self.skipped):
+            names = [str(skipped.path) for skipped in self.skipped if skipped.why == why]
+            more = ", ..." if len(names) > EXAMPLES else ""
+            yield f"left out, {why}: {len(names)} ({', '.join(names[:EXAMPLES])}{more})"
+        yield from (f"Error: {error}" for error in self.failures)
+
+
+def find(inputs: Sequence[Path], output: Path | None = None) -> Found:
+    """Find the files behind ``inputs``: files, and folders that are walked in sorted order.
+
+    Links are not followed out of a folder, and ``output`` inside of one is left out.
+    """
+    found = Found()
+    for given in inputs:
+        if not is_folder(given):
+            _add(found, given, None)
+            continue
+        folder = given.resolve() if given.name in ("", "..") else given
+        for path in _walk(found, folder, output.resolve() if output else None):
+            _add(found, path, folder)
+    return found
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder, as far as one may know: what is wrong with a path is said when it is opened."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def kind_of(path: Path) -> Kind | None:
+    """What a file is: by its content, or by its suffix where the content is not recognized; None for neither.
+
+    Raises:
+        MediaError: it is no regular file, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MediaError("is not a regular file", path=path)
+        path.open("rb").close()
+    except OSError as error:
+        raise MediaError(cause_of(error), path=path) from error
+    if _is_photo(path):
+        return Kind.PHOTO
+    return Kind.VIDEO if _is_video(path) else SUFFIXES.get(path.suffix.lower())
+
+
+def _is_photo(path: Path) -> bool:
+    PIL.Image.init()
+    try:
+        PIL.Image.open(path, formats=[name for name in FORMATS if name in PIL.Image.OPEN]).close()
+    except Exception:  # plugins raise all kinds; of a damaged photograph, the suffix decides
+        return False
+    return True
+
+
+def _is_video(path: Path) -> bool:
+    try:
+        with Demuxer(path) as demuxer:
+            demuxer.main_video()
+            return demuxer.container.metadata.get("major_brand") not in STILL_BRANDS
+    except MediaError:
+        return False
+
+
+def _add(found: Found, path: Path, folder: Path | None) -> None:
+    try:
+        kind = kind_of(path)
+        if kind is None and folder is None:
+            raise MediaError("is neither a photograph nor a video that can be read", path=path)
+    except MediaError as error:
+        found.failures.append(error)
+        return
+    if kind is None:
+        found.skipped.append(Skipped(path, "neither photograph nor video"))
+    else:
+        found.sources.append(Source(path, kind, folder))
+
+
+def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:
+    """The files under ``folder``, sorted; what is passed over is noted in ``found``."""
+
+    def failed(error: OSError) -> None:
+        found.failures.append(MediaError(f"the folder cannot be read: {cause_of(error)}", path=error.filename))
+
+    top = folder.resolve()
+    for here, folders, files in os.walk(folder, onerror=failed):
+        try:
+            folders[:] = _kept(found, here, folders, top, output)
+            yield from (Path(here, name) for name in _kept(found, here, files, top, output))
+        except PermissionError as error:  # it may be listed, but not entered
+            folders.clear()
+            failed(error)
+
+
+def _kept(found: Found, here: str, names: Sequence[str], top: Path, output: Path | None) -> list[str]:
+    reasons = {name: _why_not(Path(here, name), top, output) for name in sorted(names)}
+    found.skipped += [Skipped(Path(here, name), why) for name, why in reasons.items() if why]
+    return [name for name, why in reasons.items() if not why]
+
+
+def _why_not(path: Path, top: Path, output: Path | None) -> str:
+    """Why something in a folder is passed over; empty if it is not."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(top)):
+        return "link out of the folder or to a folder"
+    if path.resolve() == output:
+        return "holds the results"
+    return "" if path.is_file() or path.is_dir() else "no regular file"

@@ -1,0 +1,211 @@
+"""The words of the command line: options under headings, and the settings that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from anonymizer.config import PRESETS, Config, DetectorName, Method
+from pipelines.settings import Audio, Codec, OutputConfig
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+
+class Option(click.Option):
+    """An option that stands under a heading of its command's help."""
+
+    def __init__(self, *args: Any, heading: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.heading = heading
+
+
+class HeadedCommand(click.Command):
+    """A command whose help lists the options under their headings."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section a heading, in the order in which the headings come up."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        plain = [parameter for parameter in self.get_params(context) if isinstance(parameter, click.Option)]
+        for parameter in sorted(plain, key=lambda parameter: not isinstance(parameter, Option)):
+            if record := parameter.get_help_record(context):
+                sections.setdefault(getattr(parameter, "heading", "Other"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def group(heading: str, *declared: tuple[tuple[str, ...], dict[str, Any]]) -> Decorator:
+    """A decorator that adds options under ``heading``, in their order."""
+
+    def decorate(command: Command) -> Command:
+        for names, settings in reversed(declared):
+            command = click.option(*names, cls=Option, heading=heading, **settings)(command)
+        return command
+
+    return decorate
+
+
+def option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """What ``click.option`` takes."""
+    return names, settings
+
+
+inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+files = group(
+    "Files",
+    option(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        type=click.Path(path_type=Path),
+        help="Where to write: a file for one input file, a folder otherwise.",
+    ),
+    option("--force", is_flag=True, help="Replace outputs that exist."),
+    option("--dry-run", is_flag=True, help="Only say what would be done."),
+    option(
+        "--report",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write a JSON file of all settings and results.",
+    ),
+)
+
+replacing = group(
+    "What replaces a face",
+    option(
+        "--method",
+        type=click.Choice(get_args(Method)),
+        default="generate",
+        show_default=True,
+        help="A person who does not exist, or only a cover.",
+    ),
+    option(
+        "--seed",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Draw the same people again in another run; without it, nobody can.",
+    ),
+)
+
+finding = group(
+    "How faces are found",
+    option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default="balanced",
+        show_default=True,
+        help="Speed against small and half-hidden faces.",
+    ),
+    option(
+        "--detector",
+        type=click.Choice(get_args(DetectorName)),
+        help="The network that looks for them; by default that of the preset.",
+    ),
+    option(
+        "--threshold",
+        metavar="P",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="How sure it must be, between 0 and 1; lower finds more. By default that of the preset.",
+    ),
+)
+
+videos = group(
+    "Videos",
+    option(
+        "--audio",
+        type=click.Choice(get_args(Audio)),
+        default="keep",
+        show_default=True,
+        help="Keep the sound bit for bit, drop it, or disguise voices.",
+    ),
+    option(
+        "--codec",
+        type=click.Choice(get_args(Codec)),
+        help="By default h264, in WebM vp9.",
+    ),
+    option(
+        "--crf",
+        metavar="N",
+        type=click.IntRange(0, 63),
+        help="Quality, lower is better; by default one whose losses are hard to see.",
+    ),
+    option("--encoder", metavar="NAME", help="One of FFmpeg's encoders, such as h264_nvenc."),
+)
+
+photographs = group(
+    "Photographs",
+    option(
+        "--quality",
+        metavar="Q",
+        type=click.IntRange(1, 100),
+        help="Of JPEG and other lossy formats; by default that of the original.",
+    ),
+)
+
+machine = group(
+    "Machine",
+    option(
+        "--device",
+        metavar="D",
+        default="auto",
+        show_default=True,
+        help="cpu, cuda, cuda:N, or auto: a GPU if there is one.",
+    ),
+    option(
+        "--batch-size",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Frames that go through the networks together; by default what suits the machine.",
+    ),
+)
+
+measuring = group(
+    "What is measured",
+    option("--against", type=click.Choice(["deface"]), help="Run this program too, in turn with this one."),
+    option(
+        "--repeat",
+        metavar="N",
+        type=click.IntRange(min=1),
+        default=3,
+        show_default=True,
+        help="How often; the median counts.",
+    ),
+    option(
+        "--json",
+        "target",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write the figures to a file.",
+    ),
+)
+
+
+def config_from(settings: dict[str, Any]) -> Config:
+    """The preset, and what was said on the command line in place of it.
+
+    Raises:
+        ConfigError: settings contradict each other.
+    """
+    base = PRESETS[settings["preset"]]
+    detect = replace(base.detect, detector=settings["detector"] or base.detect.detector)
+    if (threshold := settings["threshold"]) is not None:
+        detect = replace(detect, threshold=threshold, low=min(detect.low, threshold))
+    said = {name: settings[name] for name in ("method", "seed") if name in settings}
+    return replace(
+        base,
+        detect=detect,
+        generate=replace(base.generate, **said),
+        device=settings["device"],
+        batch_size=settings["batch_size"] or base.batch_size,
+    )
+
+
+def output_from(settings: dict[str, Any]) -> OutputConfig:
+    """The settings of the files to be written."""
+    return OutputConfig(**{field.name: settings[field.name] for field in fields(OutputConfig)})

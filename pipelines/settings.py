@@ -1,0 +1,28 @@
+"""How results are written: the settings that concern files rather than faces. Light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Codec = Literal["h264", "hevc", "vp9", "av1"]
+Audio = Literal["keep", "drop", "disguise"]
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """How results are written.
+
+    Attributes:
+        audio: what becomes of the sound of videos.
+        codec: of videos; None for what suits the container.
+        crf: constant rate factor of videos, on the scale of the encoder; None for one that looks like the original.
+        encoder: one of FFmpeg's to use instead of the codec's own.
+        quality: of photographs in lossy formats, 1..100; None for that of the original.
+    """
+
+    audio: Audio = "keep"
+    codec: Codec | None = None
+    crf: int | None = None
+    encoder: str | None = None
+    quality: int | None = None

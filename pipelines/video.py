@@ -1,0 +1,84 @@
+"""One video: decoding, networks and encoding at the same time, each on its own thread, a few batches apart."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from anonymizer.batches import Frames
+from anonymizer.errors import LeakError
+from anonymizer.media.prefetch import prefetch
+from anonymizer.media.video import VideoReader
+from anonymizer.media.video_writer import VideoWriter
+from pipelines.plan import Job
+from pipelines.progress import progress
+from pipelines.report import Result
+from pipelines.settings import OutputConfig
+
+if TYPE_CHECKING:
+    from anonymizer.anonymize import Anonymizer
+
+BATCHES_AHEAD = 2
+"""Batches that wait between two threads: enough to keep both busy."""
+
+
+def anonymize_video(job: Job, anonymizer: Anonymizer, output: OutputConfig) -> Result:
+    """Write ``job.target``, whole or not at all."""
+    result = Result(job)
+    start = time.perf_counter()
+    with result.guarded():
+        _stream(result, anonymizer, output)
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> None:
+    times: deque[Fraction] = deque()
+    result.job.make_folder()
+    with (
+        VideoReader(result.job.source.path) as reader,
+        VideoWriter(
+            result.job.target,
+            like=reader,
+            codec=output.codec,
+            crf=output.crf,
+            encoder=output.encoder,
+            audio=output.audio,
+        ) as writer,
+        closing(prefetch(_read(reader, anonymizer.batch_size, times, result), BATCHES_AHEAD)) as frames,
+        closing(prefetch(anonymizer.stream(frames), BATCHES_AHEAD)) as stream,
+        progress(result.job.source.path.name, reader.info.frames, "frames") as advance,
+    ):
+        for done in stream:
+            _check_order(done.frames, times)
+            result.add(done)
+            with result.clock("encode"):
+                writer.write(done.frames)
+            advance(len(done.frames))
+
+
+def _read(reader: VideoReader, size: int, times: deque[Fraction], result: Result) -> Iterator[Frames]:
+    """The frames of ``reader``; the time of each is noted before anybody can write it."""
+    batches = reader.batches(size)
+    while True:
+        with result.clock("decode"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        times.extend(batch.times)
+        yield batch
+
+
+def _check_order(frames: Frames, times: deque[Fraction]) -> None:
+    """Hold frames that are to be written to ``times``, which were read. The writer sees to it that none is left.
+
+    Raises:
+        LeakError: they are not the next ones.
+    """
+    for moment in frames.times:
+        if not times or times.popleft() != moment:
+            raise LeakError("a frame that is to be written is not the next one that was read", time=moment)
