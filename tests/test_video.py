@@ -117,9 +117,14 @@ def test_ntsc_rate(tmp_path: Path) -> None:
             assert container.streams.video[0].duration == 1001 * 40
 
 
-def test_frames_before_zero_are_refused(tmp_path: Path) -> None:
+def test_times_that_would_be_lost_are_refused(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4")
-    with pytest.raises(MediaError, match="before time zero"):
+    shift = Fraction(1, 1_000_000)
+    with pytest.raises(MediaError, match="no multiple of 1/12800 s"):
+        through(
+            source, tmp_path / "out.mp4", lambda frames: Frames(frames.pixels, tuple(t + shift for t in frames.times))
+        )
+    with pytest.raises(MediaError, match="is before zero"):
         through(source, tmp_path / "out.mp4", lambda frames: Frames(frames.pixels, tuple(t - 1 for t in frames.times)))
 
 
@@ -216,6 +221,14 @@ def test_odd_sizes(tmp_path: Path, codec: str, stored: str) -> None:
     assert (read(target).pixels.int() - read(source).pixels.int()).abs().float().mean() < 6
 
 
+def test_twelve_bits(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mkv", range(4), codec="ffv1", pixel_format="yuv420p12le")
+    target = through(source, tmp_path / "out.mkv", codec="hevc", crf=4)
+    with VideoReader(target) as reader:
+        assert reader.info.pixel_format == "yuv420p12le"
+    assert (read(target).pixels.int() - read(source).pixels.int()).abs().float().mean() < 2 * 257
+
+
 def test_default_plays_anywhere(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", pixel_format="yuv444p", aspect=Fraction(4, 3))
     target = through(source, tmp_path / "out.mp4")
@@ -287,7 +300,7 @@ def test_several_languages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "audio"), [(".ts", "flac"), (".webm", "aac")])
 def test_sound_that_does_not_fit_is_an_error(tmp_path: Path, suffix: str, audio: str) -> None:
     source = make_video(tmp_path / "in.mkv", audio=audio)
-    with pytest.raises(MediaError, match=r"audio .* does not fit into \w+; write to .mkv"):
+    with pytest.raises(MediaError, match=r"audio .* does not fit into \w+: write another container, or drop"):
         through(source, tmp_path / f"out{suffix}")
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
@@ -364,7 +377,7 @@ def save(path: Path, data: bytes) -> Path:
 
 def assert_refused(source: Path, cause: str) -> MediaError:
     """Reading and writing end with one clear line and leave nothing behind."""
-    target = source.with_name("refused" + source.suffix.replace(".avi", ".mp4"))
+    target = source.with_name("refused" + source.suffix.replace(".avi", ".mp4").replace(".flv", ".mp4"))
     with pytest.raises(MediaError, match=cause) as caught:
         through(source, target)
     assert caught.value.path == source
@@ -393,11 +406,11 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     assert_refused(source, "no video stream")
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".ts", ".flv"])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
 def test_a_cut_file_is_noticed(tmp_path: Path, suffix: str, share: float) -> None:
     codec = {".webm": "libvpx-vp9", ".avi": "mpeg4"}.get(suffix, "libx264")
-    whole = make_video(tmp_path / f"whole{suffix}", range(100), codec=codec, options={"movflags": "faststart"})
+    whole = make_video(tmp_path / f"whole{suffix}", range(100), codec=codec, options={"bf": "0"})
     fast = through(whole, tmp_path / "fast.mp4") if suffix == ".mp4" else whole
     data = fast.read_bytes()
     if suffix == ".avi" and share > 0.9:
@@ -416,6 +429,34 @@ def test_damage_in_the_middle_is_noticed(tmp_path: Path, suffix: str) -> None:
     error = assert_refused(save(tmp_path / f"bad{suffix}", bytes(data)), "decoded|damaged")
     assert error.time is not None
     assert 0 < error.time < 3
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_clip_that_was_cut_out_begins_where_players_begin(tmp_path: Path, codec: str) -> None:
+    """Pictures that lean on others before the cut are shown by nobody; the rest has to be there."""
+    options = {f"{codec[3:]}-params": "open-gop=1:keyint=10:bframes=3:b-adapt=0:scenecut=0:log-level=error"}
+    whole = make_video(tmp_path / "whole.mkv", range(40), codec=codec, options=options)
+    source = tmp_path / "in.mkv"
+    keys = 0
+    with av.open(str(whole)) as container, av.open(str(source), "w") as output:
+        stream = output.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            keys += packet.is_keyframe and packet.size > 0
+            if packet.size and keys > 1:
+                packet.stream = stream
+                output.mux_one(packet)
+    times = read(source).times
+    assert times == read(whole).times[-len(times) :]
+    assert 20 < len(times) <= 30
+    assert read(through(source, tmp_path / "out.mkv")).times == times
+
+
+def test_rgb_becomes_yuv(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mkv", codec="ffv1", pixel_format="bgr0")
+    target = through(source, tmp_path / "out.mp4", crf=5)
+    with VideoReader(target) as reader:
+        assert (reader.info.pixel_format, reader.info.matrix, reader.info.color_range) == ("yuv420p", 1, 1)
+    assert (read(target).pixels.int() - read(source).pixels.int()).abs().float().mean() < 4
 
 
 def test_a_size_that_changes_is_an_error(tmp_path: Path) -> None:
@@ -444,7 +485,8 @@ def test_settings_that_do_not_go_together(tmp_path: Path) -> None:
         ("does not fit into .webm", source, {"codec": "h264"}, "out.webm"),
         ("codec must be one of", source, {"codec": "mpeg9"}, "out.mp4"),
         ("no encoder 'h264_magic'", source, {"encoder": "h264_magic"}, "out.mp4"),
-        ("10-bit", deep, {"codec": "vp9"}, "out.mp4"),
+        ("sound can be", source, {"audio": "louder"}, "out.mp4"),
+        ("10 bits; choose the codec h264 or hevc or av1", deep, {"codec": "vp9"}, "out.mp4"),
         ("no constant rate factor", source, {"encoder": "mpeg4", "crf": 20}, "out.mp4"),
     ):
         with pytest.raises(ConfigError, match=cause):

@@ -21,7 +21,7 @@ from anonymizer.errors import MediaError
 Pixels = NDArray[Any]
 
 RGB_MATRIX, BT709, UNKNOWN_MATRIX = 0, 1, 2
-FULL_RANGE = 2
+LIMITED_RANGE, FULL_RANGE = 1, 2
 
 _LUMA_WEIGHTS = {
     BT709: (0.2126, 0.0722),
@@ -67,7 +67,13 @@ def bit_depth(frame: VideoFrame) -> int:
     return max(component.bits for component in frame.format.components)
 
 
-def _is_full(frame: VideoFrame) -> bool:
+def is_rgb(frame: VideoFrame) -> bool:
+    """Whether the frame holds RGB, or a palette of it."""
+    return frame.format.is_rgb or frame.format.has_palette
+
+
+def is_full(frame: VideoFrame) -> bool:
+    """Whether a frame in YUV uses all values, not those from 16 to 235 of 8 bits."""
     return frame.format.name.startswith("yuvj") or frame.color_range == FULL_RANGE
 
 
@@ -102,12 +108,12 @@ def to_rgb(frame: VideoFrame) -> Pixels:
         MediaError: its matrix is not one that two luma weights define.
     """
     deep = bit_depth(frame) > 8
-    if frame.format.is_rgb or frame.format.has_palette:
+    if is_rgb(frame):
         return frame.to_ndarray(format="rgb48le" if deep else "rgb24")
     if not _PLANAR_YUV.fullmatch(frame.format.name):
         frame = frame.reformat(format="yuv444p16le" if deep else "yuv444p")
     bits = bit_depth(frame)
-    affine = _yuv_to_rgb(frame.colorspace, frame.height, bits, _is_full(frame))
+    affine = _yuv_to_rgb(frame.colorspace, frame.height, bits, is_full(frame))
     luma, *chroma = (_samples(plane, deep) for plane in frame.planes[:3])
     if not chroma:
         chroma = [np.full_like(luma, 2 ** (bits - 1))] * 2
@@ -120,7 +126,7 @@ def from_rgb(pixels: Pixels, pixel_format: str, matrix: int, color_range: int) -
 
     Args:
         pixel_format: FFmpeg's name of a planar YUV format, 4:2:0 or 4:4:4.
-        matrix: its number in H.273; a source in RGB becomes BT.709.
+        matrix: its number in H.273.
         color_range: ``FULL_RANGE``; anything else is limited range.
     """
     frame = VideoFrame(pixels.shape[1], pixels.shape[0], pixel_format)

@@ -24,6 +24,9 @@ FORMATS = "mov,matroska,avi,flv,mpegts,mpeg,asf,ogg,gif,mxf,nut,wtv,dv,rm,ivf"
 DURATION_SLACK = Fraction(1, 2)
 """Seconds by which an AVI or FLV file may end before the time that its header announces."""
 
+TRANSPORT_PACKETS = (188, 192, 204)
+"""Bytes of a packet of a transport stream: plain, with a timestamp, with error correction."""
+
 
 class Demuxer:
     """The packets of a file, once, in the order of the file. A context manager.
@@ -84,6 +87,8 @@ class Demuxer:
                 return all(counts[stream.index] >= len(stream.index_entries) for stream in played)
             case "matroska,webm":
                 return self._path.stat().st_size >= _matroska_size(self._path)
+            case "mpegts":
+                return any(self._path.stat().st_size % length == 0 for length in TRANSPORT_PACKETS)
             case "avi" | "flv":
                 announced = Fraction(self.container.duration or 0, av.time_base)
                 return self._end >= announced - DURATION_SLACK

@@ -108,21 +108,29 @@ def codec_for(container: Container, name: str | None, encoder: str | None) -> Co
     return Codec(encoder, CODECS[name].crf, {})
 
 
-def pixel_format(encoder: str, size: tuple[int, int], bits: int) -> str:
-    """FFmpeg's name of the format to encode in: 4:2:0 wherever the codec can, at the depth of the source.
+def pixel_formats(encoder: str, size: tuple[int, int], bits: int) -> tuple[str, str]:
+    """FFmpeg's names of the planar format to encode, and of the equal one that the encoder takes.
+
+    4:2:0 wherever the codec can, at the depth of the source.
 
     Raises:
-        ConfigError: the encoder does not have it.
+        ConfigError: the encoder has no such format; the message names codecs that have.
     """
+    found = _pixel_formats(encoder, size, bits)
+    if found is None:
+        able = [name for name, codec in CODECS.items() if _pixel_formats(codec.encoder, size, bits)]
+        choice = f"choose the codec {' or '.join(able)}" if able else "nor can any other encoder here"
+        raise ConfigError(f"{encoder} cannot write pictures of {size[0]}x{size[1]} with {bits} bits; {choice}")
+    return found
+
+
+def _pixel_formats(encoder: str, size: tuple[int, int], bits: int) -> tuple[str, str] | None:
     codec = av.Codec(encoder, "w")
     odd = bool(size[0] % 2 or size[1] % 2)
     name = "yuv444p" if odd and codec.canonical_name not in _ODD_IN_420 else "yuv420p"
     if bits > 8:
         name += "10le" if bits <= 10 else f"{bits}le"
     offered = {offer.name for offer in codec.video_formats or ()}
-    if name == "yuv420p10le" and name not in offered and "p010le" in offered:
-        return "p010le"
-    if name not in offered:
-        sizes = " of odd size" if odd else ""
-        raise ConfigError(f"{encoder} cannot write {bits}-bit pictures{sizes}; choose another codec")
-    return name
+    if name in offered:
+        return name, name
+    return (name, "p010le") if name == "yuv420p10le" and "p010le" in offered else None

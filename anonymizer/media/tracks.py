@@ -60,7 +60,9 @@ class Tracks:
                 raise ValueError
             copy = self._output.add_stream_from_template(stream)
         except ValueError as error:
-            cause = f"its {stream.type} ({codec}) does not fit into {self._output.format.name}; write to .mkv instead"
+            cause = f"its {stream.type} ({codec}) does not fit into {self._output.format.name}: write another container"
+            if stream.type == "audio":
+                cause += ", or drop the sound"
             raise MediaError(cause, path=self._source) from error
         copy.disposition = stream.disposition
         if stream.language is not None:

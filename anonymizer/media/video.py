@@ -13,6 +13,7 @@ import av
 import numpy as np
 import torch
 from av import Packet, VideoFrame
+from av.video.stream import VideoStream
 
 from anonymizer.batches import Frames
 from anonymizer.errors import MediaError
@@ -52,7 +53,7 @@ class VideoReader:
             self._stream = self._demuxer.main_video()
             self._unit = Fraction(self._stream.time_base or 0)
             self._stream.thread_type = "AUTO"
-            self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+            self._stream.codec_context.options = {"err_detect": _error_detection(self._stream)}
             decoded = self._decode()
             first = next(decoded, None)
             if first is None:
@@ -97,16 +98,27 @@ class VideoReader:
         return MediaError(cause, path=self.path, time=self._time)
 
     def _decode(self) -> Iterator[VideoFrame]:
-        pictures = frames = fields = 0
+        """Decode all frames and count them against the packets.
+
+        Packets before the first frame in time need not give one: where a file was cut out of a longer one, these
+        pictures depend on others that are not there, and no player shows them.
+        """
+        pictures: list[int | None] = []
+        first = expected = frames = fields = 0
         own = (packet for packet in self._demuxer.packets() if packet.stream_index == self._stream.index)
         for packet in itertools.chain(own, [None]):
-            pictures += packet is not None and _shows_picture(packet)
+            if packet is not None and _shows_picture(packet):
+                pictures.append(packet.pts)
             for frame in self._decode_packet(packet):
+                first = (frame.pts or 0) if frames == 0 else first
                 frames += 1
                 fields += frame.interlaced_frame
                 yield frame
-        if pictures > frames + fields:  # of an interlaced picture, each field may have its own packet
-            raise self._error(f"{pictures - frames} of {pictures} pictures cannot be decoded")
+            if frames:
+                expected += sum(pts is None or pts >= first for pts in pictures)
+                pictures.clear()
+        if expected > frames + fields:  # of an interlaced picture, each field may have its own packet
+            raise self._error(f"{expected - frames} of {expected} pictures cannot be decoded")
         if self._stream.duration and self._stream.start_time is not None and self._time is not None:
             announced = (self._stream.start_time + self._stream.duration) * self._unit
             self.end = announced if announced > self._time else self.end
@@ -142,6 +154,12 @@ class VideoReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _error_detection(stream: VideoStream) -> str:
+    """H.264 and HEVC mark pictures that they had to conceal; to "explode" would refuse faults of metadata too."""
+    marked = stream.codec_context.codec.canonical_name in ("h264", "hevc")
+    return "crccheck" if marked else "crccheck+bitstream+buffer+explode"
 
 
 def _shows_picture(packet: Packet) -> bool:

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from anonymizer.media.colour import Pixels, bit_depth
+from anonymizer.media.colour import FULL_RANGE, RGB_MATRIX, Pixels, bit_depth, is_full, is_rgb
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ class VideoInfo:
             bit_depth=bit_depth(frame),
             primaries=int(frame.color_primaries),
             transfer=int(frame.color_trc),
-            matrix=int(frame.colorspace),
-            color_range=2 if frame.format.name.startswith("yuvj") else int(frame.color_range),
+            matrix=RGB_MATRIX if is_rgb(frame) else int(frame.colorspace),
+            color_range=FULL_RANGE if is_rgb(frame) or is_full(frame) else int(frame.color_range),
             time_base=stream.time_base or Fraction(0),
             frame_rate=stream.guessed_rate or stream.average_rate or Fraction(25),
             frames=stream.frames,

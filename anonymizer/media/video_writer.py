@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import lcm
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import av
 from av import Packet, VideoFrame
@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 
 from anonymizer.batches import Frames
 from anonymizer.errors import ConfigError, MediaError
-from anonymizer.media.colour import BT709, RGB_MATRIX, Pixels, from_rgb
-from anonymizer.media.encoders import Codec, codec_for, container_for, pixel_format
+from anonymizer.media.colour import BT709, LIMITED_RANGE, RGB_MATRIX, Pixels, from_rgb
+from anonymizer.media.encoders import Codec, codec_for, container_for, pixel_formats
 from anonymizer.media.files import cause_of, ffmpeg_name, replacing
 from anonymizer.media.tracks import Tracks
 from anonymizer.media.video import VideoReader
@@ -36,10 +36,10 @@ MAX_TIMESCALE = 2**31 - 1
 class VideoWriter:
     """Writes a new version of a video, with its sound and subtitles. A context manager.
 
-    Kept: the number of frames and the time of each, the duration, size, orientation, pixel aspect, colour tags
-    and bit depth; sound and subtitles bit for bit. Dropped: all metadata, other pictures (covers!), chapters,
-    data, attachments, transparency, and HDR's mastering data. Times are exact in MP4, MOV and MPEG-TS if the
-    source's time base is; Matroska and WebM hold whole milliseconds.
+    Kept: the number of frames and the time of each, the duration, size, orientation, pixel aspect, bit depth and
+    colour tags (sources in RGB become BT.709); sound and subtitles bit for bit. Dropped: all metadata, other
+    pictures (covers!), chapters, data, attachments, transparency, and HDR's mastering data. Times are exact in
+    MP4, MOV and MPEG-TS if they fit its 90 kHz; Matroska and WebM hold whole milliseconds.
 
     The file appears under its name when ``close`` succeeds; otherwise nothing is left behind.
 
@@ -76,6 +76,8 @@ class VideoWriter:
         self._packet: Packet | None = None
         self._lead = 0
         self._container = container_for(self.path)
+        if audio not in get_args(AudioMode):
+            raise ConfigError(f"sound can be {', '.join(get_args(AudioMode))}, not {audio!r}")
         with self._failures(), ExitStack() as stack:
             self._partial = stack.enter_context(replacing(self.path))
             self._output = av.open(
@@ -111,12 +113,13 @@ class VideoWriter:
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height = (info.height, info.width) if turned else (info.width, info.height)
-        self._format = pixel_format(codec.encoder, (context.width, context.height), info.bit_depth)
-        context.pix_fmt = self._format
+        size = context.width, context.height
+        self._format, context.pix_fmt = pixel_formats(codec.encoder, size, info.bit_depth)
         context.time_base = info.time_base
         context.color_primaries, context.color_trc = info.primaries, info.transfer
-        context.colorspace = BT709 if info.matrix == RGB_MATRIX else info.matrix
-        context.color_range = info.color_range
+        rgb = info.matrix == RGB_MATRIX
+        self._matrix, self._range = (BT709, LIMITED_RANGE) if rgb else (info.matrix, info.color_range)
+        context.colorspace, context.color_range = self._matrix, self._range
         if info.sample_aspect_ratio:
             context.sample_aspect_ratio = 1 / info.sample_aspect_ratio if turned else info.sample_aspect_ratio
         if self._container.format in ("mp4", "mov") and codec.encoder == "libx265":
@@ -146,14 +149,16 @@ class VideoWriter:
 
     def _push(self, picture: Pixels, time: Fraction) -> None:
         """Take one frame; it is encoded when the next comes, which says how long it lasts."""
-        if time < 0:
-            raise MediaError("a frame before time zero would not be shown", path=self.path, time=time)
+        info = self._like.info
+        clock = time / info.time_base
+        if time < 0 or clock.denominator != 1:
+            cause = "is before zero" if time < 0 else f"is no multiple of {info.time_base} s"
+            raise MediaError(f"the time of a frame {cause}", path=self.path, time=time)
         if self._held is not None:
             self._encode_held(time)
-        info, matrix = self._like.info, self._stream.codec_context.colorspace
         stored = info.orientation.stored(picture) if self._container.oriented else picture
-        frame = from_rgb(stored, self._format, matrix, info.color_range)
-        frame.pts, frame.time_base = round(time / info.time_base), info.time_base
+        frame = from_rgb(stored, self._format, self._matrix, self._range)
+        frame.pts, frame.time_base = int(clock), info.time_base
         self._held = frame, time
 
     def _encode_held(self, until: Fraction) -> None:
