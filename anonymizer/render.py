@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,12 +27,12 @@ LIGHT = 64  # pixels, side of the patches in which light is compared
 class Views(NamedTuple):
     """Portraits that make up new faces, one row a portrait.
 
-    ``face (K,)`` int64, the face that it is part of; ``pixels (K, 3, P, P)`` float32 in 0..1; ``points (K, 468, 3)`` in
-    pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
+    ``face (K,)`` int64, the face that it is part of; ``pixels``, K times ``(3, P, P)`` float32 in 0..1; ``points (K, 468,
+    3)`` in pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
     """
 
     face: Tensor
-    pixels: Tensor
+    pixels: Sequence[Tensor]
     points: Tensor
     share: Tensor
 
@@ -117,10 +118,11 @@ class Renderer:
         index, bary = drawn
         face = views.face.to(self._device)
         where = self._spread(source[..., :2].to(self._device), (index[face], bary[face]), size)
-        grid = where.permute(0, 2, 3, 1) * (2 / views.pixels.shape[-1]) - 1
-        colour = F.grid_sample(views.pixels, grid, padding_mode="border", align_corners=False)
-        colour *= views.share.to(self._device)[:, None, None, None]
-        return torch.zeros(len(index), 3, size, size, device=self._device).index_add_(0, face, colour)
+        grid = where.permute(0, 2, 3, 1) * (2 / views.pixels[0].shape[-1]) - 1
+        colour = torch.zeros(len(index), 3, size, size, device=self._device)
+        for row, (owner, share) in enumerate(zip(views.face.tolist(), views.share.tolist(), strict=True)):
+            colour[owner] += share * F.grid_sample(views.pixels[row][None], grid[row : row + 1], align_corners=False)[0]
+        return colour
 
     def _alpha(self, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Opacity ``(N, 1, size, size)``: fades from the mesh to the ring around it, and towards silhouettes."""

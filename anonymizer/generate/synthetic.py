@@ -23,9 +23,10 @@ PRESENCE = 0.5  # of the mesh network, below which there is no mesh to trust
 OVERLAP = 0.25  # intersection over union of mesh and detected box, below which the mesh shows something else
 HIDDEN = 0.9  # share of the inner face that a patch has to cover
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
-DISSOLVE = 0.4  # share of a step over which one portrait dissolves into the next
+DISSOLVE = 0.3  # share of a step over which one portrait dissolves into the next
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
 EYES = 0.25  # distance between the eyes in a portrait, over its side
+ENLARGED = 1.2  # how far a portrait may be enlarged
 HEAD = 3.6  # side of a patch, in distances between the eyes
 
 
@@ -80,7 +81,7 @@ class Synthetic:
     def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
         """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
         low, high = torch.tensor(LOWEST), torch.tensor(HIGHEST)
-        side = next((side for side in SIZES if side * EYES * HEAD >= size), SIZES[-1])
+        side = next((side for side in SIZES if side * EYES * HEAD * ENLARGED >= size), SIZES[-1])
         face: list[int] = []
         orders: list[Order] = []
         shares: list[float] = []
@@ -91,7 +92,7 @@ class Synthetic:
                 orders.append(Order(seeds[row], condition, side))
                 shares.append(share)
         drawn = self._studio.portraits(orders, keep=bool((tracks >= 0).any()))
-        pixels = torch.stack([portrait.pixels for portrait in drawn])
+        pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         return Views(torch.tensor(face), pixels, points, torch.tensor(shares))
 
