@@ -27,8 +27,8 @@ LIGHT = 64  # pixels, side of the patches in which light is compared
 class Views(NamedTuple):
     """Portraits that make up new faces, one row a portrait.
 
-    ``face (K,)`` int64, the face that it is part of; ``pixels``, K times ``(3, P, P)`` float32 in 0..1; ``points (K, 468,
-    3)`` in pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
+    ``face (K,)`` int64, the face that it is part of; ``pixels``, K times ``(3, P, P)`` float32 in 0..1; ``points``
+    ``(K, 468, 3)`` in pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
     """
 
     face: Tensor
