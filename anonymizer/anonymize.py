@@ -117,7 +117,7 @@ class Anonymizer:
         """
         uploaded = (self._upload(batch) for batch in batches)
         source: bytes | None = None
-        tracked = follow(uploaded, self._detector, self.config.track, self.config.detect.threshold)
+        tracked = follow(uploaded, self._detector, self.config)
         for frames, faces in self._timed(tracked, "detect and track"):
             source = source or _digest(frames.pixels[0])
             seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
