@@ -169,4 +169,4 @@ class Anonymizer:
 
 def _digest(picture: Tensor) -> bytes:
     """Names a picture by its content."""
-    return hashlib.blake2b(picture.cpu().contiguous().numpy(), digest_size=16).digest()
+    return hashlib.blake2b(picture.cpu().contiguous().numpy().data, digest_size=16).digest()

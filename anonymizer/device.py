@@ -59,7 +59,7 @@ def compile(module: nn.Module, device: torch.device, *example: Tensor) -> Engine
 
 
 def _half(module: nn.Module, device: torch.device) -> Engine:
-    module = module.to(device, torch.float16, memory_format=torch.channels_last)
+    module = module.to(device, torch.float16).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def run(*inputs: Tensor) -> Any:

@@ -7,6 +7,7 @@ signal-to-noise ratio against the full picture, in the middle of portraits that 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 import safetensors.torch
@@ -59,7 +60,7 @@ def draw(synthesis: SynthesisNetwork, seed: int) -> dict[int, tuple[Tensor, Tens
 @torch.inference_mode()
 def main(count: int, test: int) -> None:
     """Fit the heads and write them into the package."""
-    synthesis = weights.load("synthesis")
+    synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
     normals = {size: Normal() for size in SIZES[:-1]}
     for seed in range(count):
         for size, sample in draw(synthesis, seed).items():

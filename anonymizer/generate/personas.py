@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.heads import EarlyExit
 from anonymizer.mesh import MeshEstimator
+from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
 CANDIDATES = 64  # people that are drawn to choose one from
 CACHED = 256 << 20  # bytes of portraits that are kept
@@ -49,7 +49,7 @@ class Studio:
 
     def __init__(self, device: torch.device, estimator: MeshEstimator, truncation: float, batch_size: int) -> None:
         self._mapping = weights.load("mapping")
-        self._synthesis = weights.load("synthesis")
+        self._synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
         self._engines: dict[int, engines.Engine] = {}
         self._condition = load_condition()
         self._device, self._estimator = device, estimator
@@ -90,7 +90,7 @@ class Studio:
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""
         if size not in self._engines:
-            module = EarlyExit(copy.deepcopy(self._synthesis), size)
+            module = EarlyExit(self._synthesis, size)
             self._engines[size] = engines.compile(module, self._device, torch.zeros(1, 512))
         return self._engines[size]
 
