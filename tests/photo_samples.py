@@ -5,12 +5,16 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
+from anonymizer.media.image import read_image, write_image
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SECRET = b"GPS 48.8584 N 2.2945 E, taken by Jane Doe"
 
 
@@ -100,3 +104,15 @@ def cmyk_profile() -> bytes:
     matrix = struct.pack(">9i", *(0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x10000))
     table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + matrix + identity * 4 + colours + identity * 3
     return profile(b"CMYK", {b"wtpt": xyz(0xF6D6, 0x10000, 0xD32D), b"A2B0": table})
+
+
+def save(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def through(path: Path) -> bytes:
+    """The bytes that are written, as ``out``, for a file that is read."""
+    target = path.with_name("out" + path.suffix)
+    write_image(target, read_image(path))
+    return target.read_bytes()

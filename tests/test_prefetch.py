@@ -1,4 +1,4 @@
-"""Queues between threads: order, bounds, errors, and no thread that stays behind."""
+"""An iterator on its own thread: order, bounds, errors, and no thread that stays behind."""
 
 import threading
 import time
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from anonymizer.media.prefetch import Background, prefetch
+from anonymizer.media.prefetch import prefetch
 
 
 def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate()} & {"prefetch", "background"}
+    return {thread.name for thread in threading.enumerate()} & {"prefetch"}
 
 
 class BrokenError(Exception):
@@ -66,52 +66,4 @@ def test_a_consumer_that_stops_ends_the_thread_and_closes_the_source() -> None:
         if item == 3:
             break
     assert closed.wait(5)
-    assert not threads()
-
-
-def test_work_is_done_in_order() -> None:
-    done: list[int] = []
-    with Background(done.append, 2) as background:
-        for item in range(50):
-            background.push(item)
-    assert done == list(range(50))
-    assert not threads()
-
-
-def fail(item: int) -> None:
-    if item == 3:
-        raise BrokenError
-
-
-def test_an_error_of_the_work_is_raised_at_push_or_close() -> None:
-    def push_all() -> None:
-        with Background(fail, 1) as background:
-            for item in range(1000):
-                background.push(item)
-
-    with pytest.raises(BrokenError):
-        push_all()
-    background = Background(fail, 10)
-    background.push(3)
-    with pytest.raises(BrokenError):
-        background.close()
-    assert not threads()
-
-
-def test_nothing_waiting_is_done_after_an_interruption() -> None:
-    done: list[int] = []
-
-    def slow(item: int) -> None:
-        time.sleep(0.05)
-        done.append(item)
-
-    def interrupted() -> None:
-        with Background(slow, 10) as background:
-            for item in range(10):
-                background.push(item)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert len(done) <= 2
     assert not threads()

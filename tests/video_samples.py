@@ -1,16 +1,25 @@
-"""Makes small video files, with and without things that must not survive."""
+"""Makes small video files, with and without things that must not survive, and reads and rewrites them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import imageio_ffmpeg
 import numpy as np
 from av.container import OutputContainer
 from numpy.typing import NDArray
 from photo_samples import SECRET, planted_jpeg, scene
+
+from anonymizer.batches import Frames
+from anonymizer.media.video import VideoReader
+from anonymizer.media.video_writer import VideoWriter
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 QUIET = {"libx265": {"x265-params": "log-level=error"}}
 SAMPLE_RATE = 48000
@@ -129,3 +138,30 @@ def flat(colours: NDArray[np.int64], pixel_format: str) -> list[av.VideoFrame]:
             plane.update(np.full(plane.buffer_size // dtype().itemsize, value, dtype))
         frames.append(frame)
     return frames
+
+
+def through(
+    source: Path, target: Path, change: Callable[[Frames], Frames] = lambda frames: frames, **options: Any
+) -> Path:
+    """Read ``source`` and write what was read to ``target``."""
+    with VideoReader(source) as reader, VideoWriter(target, reader, **options) as writer:
+        for frames in reader.batches(5):
+            writer.write(change(frames))
+    return target
+
+
+def read(path: Path) -> Frames:
+    with VideoReader(path) as reader:
+        return Frames.cat(list(reader.batches(7)))
+
+
+def packets(path: Path, kind: str) -> list[list[tuple[Fraction, Fraction, str]]]:
+    """Time, duration and digest of every packet of every stream of a kind."""
+    with av.open(str(path)) as container:
+        found: dict[int, list[tuple[Fraction, Fraction, str]]] = {}
+        for packet in container.demux(**{kind: tuple(range(len(getattr(container.streams, kind))))}):
+            if packet.size:
+                entry = packet.pts * packet.time_base, packet.duration * packet.time_base
+                digest = hashlib.sha256(bytes(packet)).hexdigest()
+                found.setdefault(packet.stream_index, []).append((*entry, digest))
+        return list(found.values())

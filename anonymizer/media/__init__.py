@@ -5,14 +5,13 @@ videos ``colour``, ``demux``, ``video_info``, ``encoders``, ``tracks``, ``voice`
 """
 
 from anonymizer.media.image import Image, read_image, write_image
-from anonymizer.media.prefetch import Background, prefetch
+from anonymizer.media.prefetch import prefetch
 from anonymizer.media.video import VideoReader
 from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.video_writer import AudioMode, VideoWriter
 
 __all__ = [
     "AudioMode",
-    "Background",
     "Image",
     "VideoInfo",
     "VideoReader",

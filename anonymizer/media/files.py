@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         MediaError: the folder cannot be written to, or an ``OSError`` (a full disk) ended the block.
     """
-    partial = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part{path.suffix}")
+    partial = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
     try:
         partial.touch(exist_ok=False)
         yield partial

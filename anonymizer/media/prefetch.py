@@ -1,12 +1,11 @@
-"""Work on other threads through bounded queues, so that decoding, networks and encoding overlap."""
+"""Runs an iterator on a thread of its own, so that decoding, networks and encoding overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from queue import Full, Queue
 from threading import Event, Thread
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -61,55 +60,3 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     finally:
         stopped.set()
         thread.join()
-
-
-class Background(Generic[T]):
-    """Calls ``work`` on a thread of its own with each pushed item, in order, at most ``depth`` of them waiting.
-
-    A context manager. An exception of ``work`` is raised by the next ``push`` or by ``close``, and later items
-    are dropped. Leaving the context by an exception drops what waits, without raising another.
-    """
-
-    def __init__(self, work: Callable[[T], None], depth: int) -> None:
-        self._work = work
-        self._queue: Queue[T | _End] = Queue(depth)
-        self._error: BaseException | None = None
-        self._stopped = Event()
-        self._thread = Thread(target=self._run, name="background", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not isinstance(item := self._queue.get(), _End):
-            if self._stopped.is_set():
-                continue
-            try:
-                self._work(item)
-            except BaseException as caught:
-                self._error = caught
-                self._stopped.set()
-
-    def push(self, item: T) -> None:
-        """Queue ``item``; waits while the queue is full."""
-        if self._error is not None:
-            raise self._error
-        self._queue.put(item)
-
-    def close(self) -> None:
-        """Wait until all items are worked off."""
-        self._queue.put(_End())
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._stopped.set()
-            self._queue.put(_End())
-            self._thread.join()

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -47,6 +48,8 @@ class VideoReader:
         self.frames_read = 0
         self.end = Fraction(0)
         self.finished = False
+        self._lock = Lock()
+        self._closed = False
         self._time: Fraction | None = None
         self._demuxer = Demuxer(self.path)
         try:
@@ -71,13 +74,19 @@ class VideoReader:
         8 bits; times are exact.
         """
         dtype = np.uint8 if self.info.bit_depth <= 8 else np.uint16
-        while frames := list(itertools.islice(self._frames, size)):
+        while frames := self._next(size):
             pixels = np.empty((len(frames), *self.info.size, 3), dtype)
             for row, frame in zip(pixels, frames, strict=True):
                 row[:] = self._upright(frame)
             self.frames_read += len(frames)
             yield Frames(torch.from_numpy(pixels), tuple(self._time_of(frame) for frame in frames))
         self.finished = True
+
+    def _next(self, size: int) -> list[VideoFrame]:
+        with self._lock:
+            if self._closed:
+                raise ValueError("the reader is closed")
+            return list(itertools.islice(self._frames, size))
 
     def _upright(self, frame: VideoFrame) -> Pixels:
         if (frame.width, frame.height, frame.format.name) != self._layout:
@@ -144,8 +153,10 @@ class VideoReader:
             yield frame
 
     def close(self) -> None:
-        """Close the file."""
-        self._demuxer.close()
+        """Close the file; waits for a thread that is decoding from it."""
+        with self._lock:
+            self._closed = True
+            self._demuxer.close()
 
     def __enter__(self) -> Self:
         return self
