@@ -2,7 +2,7 @@
 
 Brightness is the albedo times an irradiance that is linear in the surface normal: the first-order spherical harmonics
 of Ramamoorthi and Hanrahan ("An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001). Four numbers
-for them and three for the colour: a colour field copied from the picture would carry the identity along.
+for them, one for contrast and three for colour: a colour field copied from the picture would carry the identity along.
 """
 
 from __future__ import annotations
@@ -22,21 +22,29 @@ SKIN = (
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 DARKEST = 0.02
 ROBUST = 0.2  # residual from which a point counts less
-PRIOR = 0.02  # pulls directional light towards none
-CHANGE = 1.2  # the most that log brightness may change away from the average of the face
+PRIOR = 0.05  # pulls directional light towards none
+DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
+TINT = 0.12  # the most by which chroma may differ from its mean
+HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
+CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
 class Light(NamedTuple):
     """What ``fit_light`` found, for N faces.
 
-    ``gain (N, 4)`` are the coefficients of ``harmonics`` for log brightness. Chroma, relative to brightness, is
-    scaled by ``saturation (N,)`` around the mean ``before (N, 2)`` and moved to the mean ``after (N, 2)``.
+    ``before (N, 4)`` and ``after (N, 4)`` are the coefficients of ``harmonics`` for the log brightness of the new face
+    and of the real one; what they leave is scaled by ``contrast (N,)``. Nothing gets brighter than ``ceiling (N,)``.
+    Chroma, relative to brightness, is scaled by ``saturation (N,)`` around its mean ``chroma_before (N, 2)`` and moved
+    to the mean ``chroma_after (N, 2)``.
     """
 
-    gain: Tensor
-    saturation: Tensor
     before: Tensor
     after: Tensor
+    contrast: Tensor
+    ceiling: Tensor
+    saturation: Tensor
+    chroma_before: Tensor
+    chroma_after: Tensor
 
 
 def harmonics(normals: Tensor) -> Tensor:
@@ -64,22 +72,36 @@ def fit_light(target: Tensor, source: Tensor, basis: Tensor, weights: Tensor) ->
     """
     luma, chroma = _split(target)
     own_luma, own_chroma = _split(source)
-    gain = _robust_fit(basis, luma.log() - own_luma.log(), weights)
-    after, before = _mean(chroma, weights), _mean(own_chroma, weights)
-    spread = _mean((chroma - after[:, None]).abs(), weights).sum(1)
-    own_spread = _mean((own_chroma - before[:, None]).abs(), weights).sum(1)
-    return Light(gain[..., 0], (spread / own_spread.clamp(min=1e-3)).clamp(0, 1), before, after)
+    after, rest = _robust_fit(basis, luma.log(), weights)
+    before, own_rest = _robust_fit(basis, own_luma.log(), weights)
+    mean, spread = _spread(chroma, weights)
+    own_mean, own_spread = _spread(own_chroma, weights)
+    contrast = (rest / own_rest).clamp(*CONTRAST)
+    ceiling = HIGHLIGHT * (luma[..., 0] * (weights > 0)).amax(1)
+    return Light(before, after, contrast, ceiling, (spread / own_spread).clamp(0, 1), own_mean, mean)
 
 
 def apply_light(light: Light, colour: Tensor, basis: Tensor) -> Tensor:
     """Relight pictures ``(N, 3, S, S)`` in 0..1, given the harmonics ``(N, 4, S, S)`` of every pixel."""
     luma, chroma = _split(colour.permute(0, 2, 3, 1))
-    frontal = light.gain[:, 0] - light.gain[:, 3]
-    field = torch.einsum("ncyx,nc->nyx", basis, light.gain) - frontal[:, None, None]
-    lit = luma * (field.clamp(-CHANGE, CHANGE) + frontal[:, None, None]).exp()[..., None]
-    moved = (chroma - light.before[:, None, None]) * light.saturation[:, None, None, None]
-    ycc = torch.cat([lit, lit * (moved + light.after[:, None, None])], dim=-1)
+    contrast = light.contrast[:, None, None]
+    detail = contrast * (luma[..., 0].log() - _field(light.before, basis))
+    lit = (_field(light.after, basis) + detail).exp().minimum(light.ceiling[:, None, None])[..., None]
+    moved = (chroma - light.chroma_before[:, None, None]).clamp(-TINT, TINT) * light.saturation[:, None, None, None]
+    ycc = torch.cat([lit, lit * (moved + light.chroma_after[:, None, None])], dim=-1)
     return to_rgb(ycc).clamp(0, 1).permute(0, 3, 1, 2)
+
+
+def _field(coefficients: Tensor, basis: Tensor) -> Tensor:
+    """Log brightness ``(N, S, S)``, kept from running away where the face turns out of sight."""
+    frontal = (coefficients[:, 0] - coefficients[:, 3])[:, None, None]
+    return torch.einsum("ncyx,nc->nyx", basis, coefficients).clamp(frontal - DARKER, frontal + BRIGHTER)
+
+
+def _spread(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean ``(N, C)`` and mean deviation ``(N,)`` of ``values (N, P, C)``, never quite 0."""
+    mean = _mean(values, weights)
+    return mean, _mean((values - mean[:, None]).abs(), weights).sum(1) + 1e-3
 
 
 def _split(colour: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,14 +116,18 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:
-    """Coefficients ``(N, 4, 1)`` of ``values (N, P, 1)``: iteratively reweighted least squares, Cauchy weights."""
+def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Iteratively reweighted least squares with Cauchy weights.
+
+    Returns:
+        coefficients ``(N, 4)`` of ``values (N, P, 1)``, and the mean deviation ``(N,)`` that they leave.
+    """
     prior = torch.diag(torch.tensor([1e-6, PRIOR, PRIOR, PRIOR], device=basis.device))
     steady = weights
     for _ in range(5):
         share = steady / steady.sum(1, keepdim=True).clamp(min=1e-6)
         weighted = (basis * share[..., None]).transpose(1, 2)
         coefficients = torch.linalg.solve(weighted @ basis + prior, weighted @ values)
-        residual = (values - basis @ coefficients).norm(dim=-1)
-        steady = weights / (1 + (residual / ROBUST).square())
-    return coefficients
+        residual = (values - basis @ coefficients).abs()
+        steady = weights / (1 + (residual[..., 0] / ROBUST).square())
+    return coefficients[..., 0], _mean(residual, steady)[:, 0] + 1e-3

@@ -21,7 +21,8 @@ def match_sharpness(picture: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     levels = [picture]
     for level in range(1, LEVELS):
         small = F.avg_pool2d(picture, 2**level)
-        levels.append(F.interpolate(small, size, mode="bilinear", align_corners=False))
+        coarse = F.interpolate(small, size, mode="bilinear", align_corners=False)
+        levels.append(F.avg_pool2d(coarse, 2**level + 1, 1, 2 ** (level - 1), count_include_pad=False))
     wanted = _detail(reference, mask)
     found = torch.stack([_detail(level, mask) for level in levels])
     result = levels[0]

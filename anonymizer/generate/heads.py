@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from anonymizer.networks.mobile_stylegan import CHANNELS, SynthesisNetwork
 
 FULL = 1024  # pixels, side of the network's own pictures
-SIZES = (256, 512, FULL)  # pixels, sides of portraits
+SIZES = (256, 512, FULL)  # pixels, sides of the pictures that can be had
 
 
 class EarlyExit(nn.Module):

@@ -8,13 +8,14 @@ from fractions import Fraction
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device as engines
 from anonymizer import weights
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.heads import EarlyExit
+from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
@@ -80,11 +81,12 @@ class Studio:
     def _draw(self, orders: list[Order]) -> list[Portrait]:
         w = torch.stack([self._persona(order.seed) for order in orders])
         w = self._condition.steer(w, torch.tensor([order.condition for order in orders]))
-        size = orders[0].size
-        picture = self._engine(size)(w.to(self._device))
-        pixels = ((picture + 1) / 2).clamp(0, 1)
-        frames = Frames((pixels * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
-        points = self._estimator.estimate(frames, whole_pictures(len(orders), size)).points
+        size, drawn_size = orders[0].size, max(orders[0].size, SIZES[0])
+        picture = ((self._engine(drawn_size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
+        frames = Frames((picture * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
+        points = self._estimator.estimate(frames, whole_pictures(len(orders), drawn_size)).points
+        shrink = drawn_size // size
+        pixels, points = F.avg_pool2d(picture, shrink), points / shrink
         return [Portrait(*row) for row in zip(pixels, points, strict=True)]
 
     def _engine(self, size: int) -> engines.Engine:

@@ -14,7 +14,6 @@ from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel, load_face_model, measure_expression
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.cover import Cover
-from anonymizer.generate.heads import SIZES
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.geometry import apply_affine, box_iou
 from anonymizer.render import Renderer, Views, at, patch_size
@@ -25,6 +24,7 @@ HIDDEN = 0.9  # share of the inner face that a patch has to cover
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
 DISSOLVE = 0.3  # share of a step over which one portrait dissolves into the next
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
+PORTRAITS = (64, 128, 256, 512, 1024)  # pixels, sides of portraits
 EYES = 0.25  # distance between the eyes in a portrait, over its side
 ENLARGED = 1.2  # how far a portrait may be enlarged
 HEAD = 3.6  # side of a patch, in distances between the eyes
@@ -81,7 +81,7 @@ class Synthetic:
     def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
         """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
         low, high = torch.tensor(LOWEST), torch.tensor(HIGHEST)
-        side = next((side for side in SIZES if side * EYES * HEAD * ENLARGED >= size), SIZES[-1])
+        side = next((side for side in PORTRAITS if side * EYES * HEAD * ENLARGED >= size), PORTRAITS[-1])
         face: list[int] = []
         orders: list[Order] = []
         shares: list[float] = []
@@ -111,7 +111,7 @@ def hides(patches: Patches, meshes: Meshes) -> list[bool]:
     opacity = at(patches.alpha, where.to(patches.alpha.device))[..., 0].cpu()
     model = load_face_model()
     inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
-    covered = ((opacity > 0.95) & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
+    covered = ((opacity > 0.5) & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
     return (covered & patches.colour.isfinite().flatten(1).all(1).cpu()).tolist()
 
 
