@@ -1,6 +1,6 @@
 """Makes ``sample_media/``: ``python tests/make_sample_media.py``. Nobody in it exists.
 
-Two photographs and six seconds of video, drawn by the project's own generator. The people of the video turn their heads
+Two photographs, six seconds of video, and the picture of the README, drawn by the project's own generator. The people of the video turn their heads
 and talk; one of them comes in late and leaves early.
 """
 
@@ -16,11 +16,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from anonymizer import Anonymizer, Config, GenerateConfig
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.mesh import MeshEstimator
 
 FOLDER = Path(__file__).parent.parent / "sample_media"
+PICTURE = Path(__file__).parent / "pictures" / "before_after.jpg"  # for the README
 RATE, SECONDS, SOUND_RATE = 25, 6, 44100
 PEOPLE = (11, 23, 37)  # seeds
 HEIGHT = 360
@@ -104,6 +106,9 @@ def main() -> None:
     ]
     Image.fromarray(torch.cat(group, dim=1).numpy()).save(FOLDER / "group.png")
     write_film(FOLDER / "conversation.mp4", film(studio), sound())
+    before = torch.cat(group, dim=1)
+    after = Anonymizer(Config(generate=GenerateConfig(seed=2))).image(before)
+    Image.fromarray(torch.cat([before, after]).numpy()).resize((900, 600)).save(PICTURE, quality=88)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The library's front door: arrays in, arrays without real faces out."""
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,12 +22,10 @@ def anonymizer() -> Anonymizer:
 
 def test_readme_example(picture: Tensor) -> None:
     array = picture.numpy()
-
-    from anonymizer import Anonymizer, Config, GenerateConfig
-
-    anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=7)))
-    safe = anonymizer.image(array)  # (height, width, 3), RGB, uint8 or uint16
-
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    names = {"array": array}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)  # type: ignore[index]
+    safe = names["safe"]
     assert safe.shape == array.shape
     assert safe.dtype == array.dtype
     assert (safe != array).any(axis=2).mean() > 0.1
