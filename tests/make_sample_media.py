@@ -1,7 +1,7 @@
 """Makes ``sample_media/``: ``python tests/make_sample_media.py``. Nobody in it exists.
 
-Two photographs, six seconds of video, and the picture of the README, drawn by the project's own generator. The people of the video turn their heads
-and talk; one of them comes in late and leaves early.
+Two photographs, six seconds of video, and the picture of the README, drawn by the project's own generator. The people
+of the video turn their heads and talk; one of them comes in late and leaves early.
 """
 
 from __future__ import annotations
