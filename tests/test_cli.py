@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_anonymizer import BOX, Blind, Careless, FakeAnonymizer, Forgetful, make_photo, make_video
 from PIL import Image
+from torch import Tensor
 
 from anonymizer.media.encoders import CODECS
 from anonymizer.media.video_writer import AudioMode
@@ -338,3 +339,53 @@ def test_wrong_usage(run: Run, args: list[str]) -> None:
     make_photo(Path("b.jpg"))
     assert "Error" in run(*args, code=2).stderr
     assert files() == ["a.jpg", "b.jpg"]
+
+
+# The real networks
+
+
+@pytest.fixture
+def people(tmp_path: Path, picture: Tensor) -> Path:
+    """A folder with a photograph and a video of 16 frames of two people who do not exist."""
+    folder = tmp_path / "people"
+    folder.mkdir()
+    pixels = picture.numpy()
+    Image.fromarray(pixels).save(folder / "photo.png")
+    with av.open(str(folder / "video.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for shift in range(16):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(pixels, 2 * shift, 1))))
+        container.mux(stream.encode(None))
+    return folder
+
+
+def test_run_replaces_faces_and_nothing_else(run: Run, people: Path) -> None:
+    result = run("run", "people", "--seed", 7, "--report", "r.json", load=None)
+    photo, video = json.loads(Path("r.json").read_text())["inputs"]
+    assert photo["faces"] == {"generated": 2}
+    assert video["faces"] == {"generated": 32}
+    assert "2 written; 34 faces: 34 generated" in result.stdout
+    with Image.open(people / "photo.png") as before, Image.open("people_anonymized/photo.png") as after:
+        changed = (np.asarray(before) != np.asarray(after)).any(-1)
+    assert changed[150:250, 120:220].mean() > 0.9  # the face on the left
+    assert changed[150:250, 424:524].mean() > 0.9
+    assert not changed[:40].any()
+    assert not changed[-20:].any()
+    assert video_times(Path("people_anonymized/video.mkv")) == video_times(people / "video.mkv")
+
+
+def test_seed_draws_the_same_people_again(run: Run, people: Path) -> None:
+    for name, seed in {"a": 7, "b": 7, "c": 8}.items():
+        run("run", people / "photo.png", "-o", f"{name}.png", "--seed", seed, load=None)
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert Path("a.png").read_bytes() != Path("c.png").read_bytes()
+
+
+def test_inspect_finds_both_people(run: Run, people: Path) -> None:
+    faces = [json.loads(line) for line in run("inspect", "people", load=None).stdout.splitlines()]
+    photo = [face for face in faces if "time" not in face]
+    video = [face for face in faces if "time" in face]
+    assert len(photo) == 2
+    assert len(video) == 32
+    assert len({face["track"] for face in video}) == 2
