@@ -179,6 +179,6 @@ def as_table(figures: dict[str, Any]) -> str:
         cells = [row["seconds"], row["ms_per_frame"], row["ms_per_face"], row["frames_per_second"]]
         texts = ["-" if cell is None else f"{cell:.2f}" for cell in cells]
         lines.append(f"{name:20}{texts[0]:>9}{texts[1]:>10}{texts[2]:>10}{texts[3]:>10}")
-    lines.append(f"whole / transcode: {figures['whole_to_transcode']:.2f} of its frames per second")
+    lines.append(f"whole / transcode: {figures['whole_to_transcode']:.3f} of its frames per second")
     lines += [f"{SELF} / {name}: {ratio:.2f} times its frames per second" for name, ratio in figures["ratios"].items()]
     return "\n".join(lines)

@@ -102,38 +102,35 @@ def run(
 ) -> None:
     """Anonymize photographs, videos, and folders of them.
 
-    What an INPUT is, its content decides. Without -o, results lie beside the inputs as NAME_anonymized. Inputs are
-    never changed. Of a folder, hidden files and what is neither photograph nor video are left out. Metadata such as
-    place, time and camera is dropped.
+    Without -o, results lie beside the inputs as NAME_anonymized. Inputs are never changed. Of folders, hidden files
+    and what is neither photograph nor video are left out. Place, time, camera and other metadata are dropped.
 
     \b
-      anonymizer run *.jpg -o safe/
       anonymizer run talk.mp4 --audio disguise --preset thorough
       anonymizer run archive/ -o safe/ --report report.json
 
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
     """
     config, written = config_from(settings), output_from(settings)
-    from pipelines import report as reports
     from pipelines.inputs import find
     from pipelines.plan import plan
-    from pipelines.progress import say
+    from pipelines.report import as_dict, summary, write
 
     start = time.perf_counter()
     found = find(inputs, output)
     jobs = plan(found, inputs, output, report, force=force)
     for line in found.as_lines():
-        say(line, err=True)
+        click.echo(line, err=True)
     if dry_run:
         for job in jobs:
-            say(f"would anonymize the {job.source.kind} {job.source.path} -> {job.target}")
+            click.echo(f"would anonymize the {job.source.kind} {job.source.path} -> {job.target}")
         context.exit(1 if found.failures else 0)
     results = list(_results(jobs, context.obj, config, written))
     failed = len(found.failures) + sum(result.error is not None for result in results)
     seconds = time.perf_counter() - start
-    say(reports.summary(results, failed, seconds))
+    click.echo(summary(results, failed, seconds))
     if report is not None:
-        reports.write(report, reports.as_dict(config, written, found, results, seconds))
+        write(report, as_dict(config, written, found, results, seconds))
     context.exit(1 if failed else 0)
 
 

@@ -162,7 +162,7 @@ def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:
         try:
             folders[:] = _kept(found, here, folders, top, output)
             yield from (Path(here, name) for name in _kept(found, here, files, top, output))
-        except PermissionError as error:  # it may be listed, but not entered
+        except OSError as error:  # such as a folder that may be listed but not entered
             folders.clear()
             failed(error)
 
@@ -177,8 +177,8 @@ def _why_not(path: Path, top: Path, output: Path | None) -> str:
     """Why something in a folder is passed over; empty if it is not."""
     if path.name.startswith("."):
         return "hidden"
-    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(top)):
-        return "link out of the folder or to a folder"
+    if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(top)):
+        return "link to something else than a file of this folder"
     if path.resolve() == output:
         return "holds the results"
     return "" if path.is_file() or path.is_dir() else "no regular file"

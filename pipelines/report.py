@@ -72,7 +72,7 @@ class Result:
         self.faces.update(done.outcomes)
 
     def as_line(self) -> str:
-        """``a.mp4 -> b.mp4: 12 frames, 24 faces generated (3.1 s)``."""
+        """``a.mp4 -> b.mp4: 12 frames, 24 faces: 24 generated (3.1 s)``."""
         frames = f"{self.frames} frames, " if self.frames != 1 else ""
         return f"{self.job.source.path} -> {self.job.target}: {frames}{describe(self.faces)} ({self.seconds:.1f} s)"
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from anonymizer.media.encoders import CODECS
 from anonymizer.media.video_writer import AudioMode
 from anonymizer.models import MODELS
-from pipelines import bench, settings
+from pipelines import bench, inputs, settings
 from pipelines.cli import main
 from pipelines.options import Option
 
@@ -130,16 +130,17 @@ def test_folder_keeps_its_tree_and_says_what_it_leaves_out(run: Run, tmp_path_fa
     outside = make_photo(tmp_path_factory.mktemp("outside") / "5.jpg")
     Path("in/link.jpg").symlink_to(outside)
     Path("in/up").symlink_to(outside.parent)
+    Path("in/loop.jpg").symlink_to("loop.jpg")
     result = run("run", "in")
     made = [file for file in files() if not file.startswith("in/")]
     assert made == ["in_anonymized/1.png", "in_anonymized/b/2.jpg", "in_anonymized/b/3.mp4"]
     assert [line.split(" ->")[0] for line in result.stdout.splitlines()[:3]] == ["in/1.png", "in/b/2.jpg", "in/b/3.mp4"]
-    for left_out in (".hidden", "notes.txt", "link.jpg", "in/up"):
+    for left_out in (".hidden", "notes.txt", "link.jpg", "in/up", "loop.jpg"):
         assert left_out in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("inputs", "output", "made"),
+    ("given", "output", "made"),
     [
         (["x/a.jpg"], "b.jpg", ["b.jpg"]),
         (["x/a.jpg"], "out", ["out/a.jpg"]),
@@ -150,13 +151,13 @@ def test_folder_keeps_its_tree_and_says_what_it_leaves_out(run: Run, tmp_path_fa
         (["x"], "x/out", ["x/out/a.jpg"]),
     ],
 )
-def test_where_outputs_go(run: Run, inputs: list[str], output: str, made: list[str]) -> None:
+def test_where_outputs_go(run: Run, given: list[str], output: str, made: list[str]) -> None:
     before = [str(make_photo(Path("x/a.jpg"))), str(make_photo(Path("y/b.jpg")))]
-    run("run", *inputs, "-o", output)
+    run("run", *given, "-o", output)
     assert [file for file in files() if file not in before] == made
-    again = run("run", *inputs, "-o", output, code=1)
+    again = run("run", *given, "-o", output, code=1)
     assert "--force" in again.stderr
-    run("run", *inputs, "-o", output, "--force")
+    run("run", *given, "-o", output, "--force")
 
 
 def test_content_decides(run: Run) -> None:
@@ -166,6 +167,13 @@ def test_content_decides(run: Run) -> None:
     assert "photo.jpg -> out/photo.mkv: 30 frames" in result.stdout
     with Image.open("out/clip.mp4") as picture:
         assert picture.format == "JPEG"
+
+
+def test_photograph_in_a_video_container(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_photo(Path("a.avif")).rename("a.jpg")
+    assert inputs.kind_of(Path("a.jpg")) is inputs.Kind.PHOTO
+    monkeypatch.delitem(inputs.FORMATS, "AVIF")  # as HEIC is without its library
+    assert inputs.kind_of(Path("a.jpg")) is inputs.Kind.PHOTO
 
 
 def test_container_that_holds_no_times_becomes_another(run: Run) -> None:
