@@ -31,6 +31,9 @@ SELF = "anonymizer"
 PEERS = {"deface": {"deface, opencv": ["--backend", "opencv"], "deface, onnxruntime": ["--backend", "onnxrt"]}}
 """Program -> the ways to run it that are worth comparing with -> their options."""
 
+NOTHING = 1e-3
+"""Seconds below which a stage had nothing to do, and no rate is given."""
+
 Seconds = list[float]
 
 
@@ -90,7 +93,7 @@ class Measured:
             "seconds": round(middle, 3),
             "ms_per_frame": round(1000 * middle / self.frames, 2),
             "ms_per_face": round(1000 * middle / self.faces, 2) if self.faces else None,
-            "frames_per_second": round(self.frames / middle, 2) if middle else None,
+            "frames_per_second": round(self.frames / middle, 2) if middle > NOTHING else None,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
     from pipelines.plan import Job
     from pipelines.report import Result
+
+# Threads that wait must not spin: beside a busy neighbour that makes everything several times slower. Torch reads this
+# when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 Load = Callable[[Config], "Anonymizer"]
 

@@ -1,6 +1,9 @@
 """What several tests share: pictures of people who do not exist, drawn once a run."""
 
+import os
 from fractions import Fraction
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; see pipelines/cli.py
 
 import pytest
 import torch

@@ -31,11 +31,15 @@ def test_frames_are_checked(pixels: torch.Tensor, error: type[Exception]) -> Non
 
 def test_arrays_of_one_batch_have_one_length() -> None:
     with pytest.raises(ValueError, match="scores"):
-        Faces(torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4), torch.zeros(2, 5, 2), torch.zeros(3), torch.zeros(2))
+        Faces(
+            torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4), torch.zeros(2, 5, 2), torch.zeros(3), torch.zeros(2)
+        )
 
 
 def test_selection_keeps_type_and_times() -> None:
-    frames = Frames(torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 2, 2, 3), (Fraction(0), Fraction(1), Fraction(2)))
+    frames = Frames(
+        torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 2, 2, 3), (Fraction(0), Fraction(1), Fraction(2))
+    )
     chosen = frames[torch.tensor([2, 0])]
     assert chosen.times == (2, 0)
     assert chosen.pixels[:, 0, 0, 0].tolist() == [2, 0]

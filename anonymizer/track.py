@@ -1,0 +1,300 @@
+"""Follows faces over time: the only stage with a memory.
+
+Detections are linked frame by frame to the tracks that expect them (constant velocity, Hungarian assignment). A
+track is real if one of its detections is sure; the others only need to be likely (hysteresis, as in ByteTrack,
+https://arxiv.org/abs/2110.06864). Because frames wait until ``window`` more have been seen, a face is covered from
+the frame in which it appears, and gaps are filled, before anything is passed on.
+
+The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
+frames in between wherever a face begins, ends, jumps or comes near another one. A face that is visible only between
+two looks in an otherwise steady picture is not seen; with ``stride=1`` every frame is looked at.
+"""
+
+import bisect
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.config import Config
+from anonymizer.detect import Detector
+from anonymizer.geometry import box_iou
+from anonymizer.scenes import CHANGE, CUT, FLASH, thumbnails, unlikeness
+
+Array = NDArray[np.float32]
+
+LINGER = 3  # frames for which a face is assumed before its first and after its last sighting, up to a cut
+LINGER_AT_BORDER = 9  # the same for a face that the border then cuts: much of it may show where no detector sees it
+AHEAD = 8  # frames for which constant velocity is believed
+GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
+CALM = 0.5  # cost up to which the way between two looks is taken to be straight
+OVERLAP = 0.5  # intersection over union from which an assumed face is one that was seen
+
+
+class Sight(NamedTuple):
+    """Where a face is in one frame.
+
+    Attributes:
+        frame: index since the start of the video.
+        points: ``(7, 2)``, two corners of the box and five landmarks.
+        score: of the detection; 0 where the face is only assumed.
+        seen: whether this is a detection.
+    """
+
+    frame: int
+    points: Array
+    score: float
+    seen: bool
+
+
+def cost(a: Array, b: Array) -> Array:
+    """How unlike places of faces are: ``a (N, 7, 2)``, ``b (M, 7, 2)`` -> ``(N, M)``.
+
+    The distance of the centres in units of the larger face, plus the logarithm of the ratio of the sizes.
+    """
+    size_a, size_b = (np.sqrt(np.abs(np.prod(x[:, 1] - x[:, 0], axis=1))) + 1e-6 for x in (a, b))
+    centre_a, centre_b = (x[:, :2].mean(1) for x in (a, b))
+    away = np.linalg.norm(centre_a[:, None] - centre_b, axis=2) / np.maximum(size_a[:, None], size_b)
+    return away + np.abs(np.log(size_a[:, None] / size_b))
+
+
+def is_calm(before: Sequence[Sight], after: Sequence[Sight], high: float) -> bool:
+    """Whether each sure face of one look is plainly, and alone, one of the other look."""
+    near = cost(_points(before), _points(after)) < CALM
+    matches = [near[index].sum() for index, sight in enumerate(before) if sight.score >= high]
+    matches += [near[:, index].sum() for index, sight in enumerate(after) if sight.score >= high]
+    return all(match == 1 for match in matches)
+
+
+class Track:
+    """The sightings of one face, in order of time, in frames of ``size`` (height, width)."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.number = UNTRACKED  # until it is first passed on
+        self.sights: list[Sight] = []
+        self.sure = False
+        self._limit = np.array(size[::-1], dtype=np.float32)
+
+    def at(self, frame: int) -> Sight:
+        """Between sightings on the straight line, before and after them at constant velocity up to the border."""
+        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
+        if after == len(self.sights):
+            return self._beyond(frame, self.sights[::-1])
+        if self.sights[after].frame == frame:
+            return self.sights[after]
+        if after == 0:
+            return self._beyond(frame, self.sights)
+        a, b = self.sights[after - 1], self.sights[after]
+        share = (frame - a.frame) / (b.frame - a.frame)
+        if b.frame - a.frame > AHEAD:  # a gap, not just frames between looks: the face went somewhere and came back
+            a, b = self._beyond(frame, self.sights[after - 1 :: -1]), self._beyond(frame, self.sights[after:])
+        points = a.points + np.float32(share) * (b.points - a.points)
+        return Sight(frame, points, a.score + share * (b.score - a.score), seen=False)
+
+    def _beyond(self, frame: int, sights: Sequence[Sight]) -> Sight:
+        """``sights``: from the end that is nearer to ``frame``; the velocity is taken over a few frames."""
+        end = sights[0]
+        other = next((sight for sight in sights if abs(sight.frame - end.frame) >= LINGER), sights[-1])
+        ahead = np.clip(frame - end.frame, -AHEAD, AHEAD)
+        points = end.points + np.float32(ahead / ((end.frame - other.frame) or 1)) * (end.points - other.points)
+        centre = points[:2].mean(0)
+        return Sight(frame, points + np.clip(centre, 0, self._limit) - centre, 0.0, seen=False)
+
+    def span(self) -> tuple[int, int]:
+        """First and last frame in which the face may be, though it is not seen there, if no cut forbids it."""
+        first, last = self.sights[0].frame, self.sights[-1].frame
+        return first - self._linger(first - LINGER), last + self._linger(last + LINGER)
+
+    def _linger(self, frame: int) -> int:
+        low, high = self.at(frame).points[:2]
+        cut = (low < 0).any() or (high > self._limit).any()
+        return LINGER_AT_BORDER if cut else LINGER
+
+
+class _Follower:
+    """What is remembered: frames that wait, looks, cuts, tracks.
+
+    All decisions are made at fixed frames of the video, whatever batches it arrives in.
+    """
+
+    def __init__(self, detector: Detector, config: Config) -> None:
+        self._detector = detector
+        self._high = config.detect.threshold
+        self._stride, self._window = config.track.stride, config.track.window
+        self._span = self._stride * max(1, self._window // self._stride)  # frames that are looked at together
+        self._waiting: deque[tuple[int, Frames]] = deque()  # index of the first frame, batch
+        self._faces: deque[list[tuple[Sight, int]]] = deque()  # of the decided frames that wait: face, track number
+        self._thumbnails: dict[int, Array] = {}
+        self._tracks: list[Track] = []
+        self._looks: list[int] = []
+        self._cuts: list[int] = []
+        self._count = 0  # frames that came in
+        self._done = -1  # last frame up to which sightings are linked; it was looked at
+        self._done_sights: list[Sight] = []
+        self._decided = 0  # frames whose faces are final
+        self._numbers = 0
+
+    def push(self, batch: Frames) -> Iterator[tuple[Frames, Faces]]:
+        self._waiting.append((self._count, batch))
+        self._thumbnails.update(enumerate(thumbnails(batch), start=self._count))
+        self._count += len(batch)
+        while (stop := self._next_stop()) + FLASH < self._count:
+            self._advance(stop)
+            self._decide(stop - self._window)
+        yield from self._ready()
+
+    def flush(self) -> Iterator[tuple[Frames, Faces]]:
+        while self._done < self._count - 1:
+            self._advance(min(self._next_stop(), self._count - 1))
+        self._decide(self._count - 1)
+        yield from self._ready()
+
+    def _next_stop(self) -> int:
+        return (self._done // self._span + 1) * self._span
+
+    def _advance(self, stop: int) -> None:
+        """Look at the frames up to ``stop``, which is one of them, and link what is found."""
+        frames = range(self._done + 1, stop + 1)
+        changes = [frame for frame in frames if self._unlike(frame, frame) > CHANGE]
+        cuts = [frame for frame in changes if self._unlike(frame, frame) > CUT < self._unlike(frame, frame + FLASH)]
+        regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
+        keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
+        found = {self._done: self._done_sights, **self._look(keys)}
+        unsure = [(a, b) for a, b in pairwise(found) if b - a > 1 and not is_calm(found[a], found[b], self._high)]
+        found |= self._look([frame for a, b in unsure for frame in range(a + 1, b)])
+        del found[self._done]
+        self._cuts += cuts
+        for frame in sorted(found):
+            self._looks.append(frame)
+            self._link(frame, found[frame])
+        self._done, self._done_sights = stop, found[stop]
+
+    def _unlike(self, old: int, new: int) -> float:
+        """Unlikeness of the frame before ``old`` and of ``new``, or of the last frame there is."""
+        if old == 0:
+            return 0.0
+        return unlikeness(self._thumbnails[old - 1], self._thumbnails[min(new, self._count - 1)])
+
+    def _look(self, frames: list[int]) -> dict[int, list[Sight]]:
+        """Ask the detector, once for all of ``frames``, which are sorted."""
+        sights: dict[int, list[Sight]] = {frame: [] for frame in frames}
+        if not frames:
+            return sights
+        chosen = [
+            batch[torch.tensor(rows)]
+            for start, batch in self._waiting
+            if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
+        ]
+        faces = self._detector.detect(Frames.cat(chosen))
+        points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy()
+        for row, score in enumerate(faces.scores.tolist()):
+            frame = frames[int(faces.frame[row])]
+            sights[frame].append(Sight(frame, points[row], score, seen=True))
+        return sights
+
+    def _link(self, frame: int, sights: list[Sight]) -> None:
+        """Give each sighting to the track that expects it, or begin a new track with it."""
+        oldest = max(self._scene(frame)[0], frame - self._window)
+        tracks = [track for track in self._tracks if track.sights[-1].frame >= oldest]
+        doubt = np.array([(1 - sight.score) / 2 for sight in sights])
+        costs = np.minimum(cost(_points([track.at(frame) for track in tracks]), _points(sights)) + doubt, GATE)
+        owners = {b: tracks[a] for a, b in zip(*linear_sum_assignment(costs), strict=True) if costs[a, b] < GATE}
+        for index, sight in enumerate(sights):
+            if index not in owners:
+                self._tracks.append(owners.setdefault(index, Track(self._waiting[0][1].size)))
+            owners[index].sights.append(sight)
+            owners[index].sure |= sight.score >= self._high
+
+    def _scene(self, frame: int) -> tuple[int, int]:
+        """First and last frame, as far as known, of the scene that ``frame`` belongs to."""
+        index = bisect.bisect_right(self._cuts, frame)
+        first = self._cuts[index - 1] if index else 0
+        return first, (self._cuts[index] if index < len(self._cuts) else self._count) - 1
+
+    def _extent(self, track: Track) -> tuple[int, int]:
+        """First and last frame in which the face is assumed: it lingers, and at least reaches to the next look."""
+        first, last = track.sights[0].frame, track.sights[-1].frame
+        before, after = bisect.bisect_left(self._looks, first), bisect.bisect_right(self._looks, last)
+        unseen_from = self._looks[before - 1] + 1 if before else 0
+        unseen_to = self._looks[after] - 1 if after < len(self._looks) else self._count - 1
+        start, end = track.span()
+        return max(min(start, unseen_from), self._scene(first)[0]), min(max(end, unseen_to), self._scene(last)[1])
+
+    def _decide(self, last: int) -> None:
+        """Decide on the faces of all frames up to ``last`` and forget what is no longer needed."""
+        for frame in range(self._decided, last + 1):
+            self._faces.append(self._faces_in(frame))
+        self._decided = max(self._decided, last + 1)
+        horizon = last - 2 * self._window
+        self._tracks = [track for track in self._tracks if track.sights[-1].frame >= horizon]
+        for track in self._tracks:
+            track.sights = [sight for sight in track.sights if sight.frame >= horizon]
+        self._looks = [frame for frame in self._looks if frame >= horizon]
+        self._cuts = [frame for frame in self._cuts if frame >= horizon]
+        self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done}
+
+    def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
+        faces = []
+        for track in self._tracks:
+            start, end = self._extent(track)
+            if track.sure and start <= frame <= end:
+                if track.number == UNTRACKED:
+                    track.number, self._numbers = self._numbers, self._numbers + 1
+                faces.append((track.at(frame), track.number))
+        boxes = _boxes([sight for sight, _ in faces])
+        known = _boxes([sight for sight, _ in faces if sight.seen])
+        twice = (box_iou(boxes, known) > OVERLAP).any(1).tolist()
+        return [face for face, known_too in zip(faces, twice, strict=True) if face[0].seen or not known_too]
+
+    def _ready(self) -> Iterator[tuple[Frames, Faces]]:
+        while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:
+            _, batch = self._waiting.popleft()
+            yield batch, _as_faces([self._faces.popleft() for _ in range(len(batch))])
+
+
+def _points(sights: Sequence[Sight]) -> Array:
+    return np.stack([sight.points for sight in sights]) if sights else np.zeros((0, 7, 2), np.float32)
+
+
+def _boxes(sights: Sequence[Sight]) -> torch.Tensor:
+    return torch.from_numpy(_points(sights)[:, :2].reshape(-1, 4))
+
+
+def _as_faces(frames: list[list[tuple[Sight, int]]]) -> Faces:
+    rows = [(index, sight, number) for index, faces in enumerate(frames) for sight, number in faces]
+    points = torch.from_numpy(_points([sight for _, sight, _ in rows]))
+    return Faces(
+        frame=torch.tensor([index for index, _, _ in rows], dtype=torch.int64),
+        boxes=points[:, :2].flatten(1),
+        landmarks=points[:, 2:],
+        scores=torch.tensor([sight.score for _, sight, _ in rows], dtype=torch.float32),
+        tracks=torch.tensor([number for _, _, number in rows], dtype=torch.int64),
+    )
+
+
+def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Iterator[tuple[Frames, Faces]]:
+    """Detect and track the faces of a video.
+
+    Args:
+        batches: its frames in order, all of one size; how they are cut into batches changes nothing.
+        detector: what looks at single frames.
+        config: ``detect.threshold``, which one sighting of a face must reach, at most ``track.window`` frames later;
+            ``track.stride``, how often to look.
+
+    Yields:
+        each batch as it came, with its faces, by frame; the score is 0 where a face is only assumed, before its
+        first and after its last sighting. Waiting are at most two windows of frames and a batch.
+
+    Raises:
+        DetectionError: from the detector.
+    """
+    follower = _Follower(detector, config)
+    for batch in batches:
+        yield from follower.push(batch)
+    yield from follower.flush()
