@@ -9,6 +9,7 @@ from typing import Literal
 from anonymizer.errors import ConfigError
 
 Method = Literal["generate", "solid", "pixelate", "blur"]
+SEEDS = 2**63
 DetectorName = Literal["centerface", "mtcnn", "both"]
 
 
@@ -47,6 +48,10 @@ class TrackConfig:
     stride: int = 4
     window: int = 16
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.stride <= self.window:
+            raise ConfigError(f"the stride must lie between 1 and the window of {self.window}, not at {self.stride}")
+
 
 @dataclass(frozen=True)
 class GenerateConfig:
@@ -64,6 +69,10 @@ class GenerateConfig:
     truncation: float = 0.7
     max_yaw: float = 60.0
     max_pitch: float = 40.0
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed < SEEDS:
+            raise ConfigError(f"the seed must lie between 0 and {SEEDS - 1}, not at {self.seed}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anonymizer import weights
-from anonymizer.errors import ConfigError
+from anonymizer.errors import ConfigError, WeightsError
 
 Engine = Callable[..., Any]
 SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}  # bf16 moves points by pixels
@@ -73,8 +74,11 @@ def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
     from anonymizer.quiet import openvino
 
     path = weights.cache_dir() / "openvino" / f"{type(module).__name__}-{_fingerprint(module)}.xml"
-    if not _is_whole(path):
-        _convert(module, example, path)
+    try:
+        if not _is_whole(path):
+            _convert(module, example, path)
+    except OSError as error:
+        raise WeightsError(f"the converted network cannot be kept: {error.strerror}", path=path) from error
     compiled = openvino.compile_model(path, "CPU", SETTINGS)
 
     def run(*inputs: Tensor) -> Any:
@@ -86,10 +90,12 @@ def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
 
 
 def _fingerprint(module: nn.Module) -> str:
-    """Changes with the weights, the structure of the network and the versions that convert it."""
+    """Changes with the weights, the code of the network and the versions that convert it."""
     from anonymizer.quiet import openvino
 
     digest = hashlib.sha256(f"{module} {torch.__version__} {openvino.__version__}".encode())
+    for source in sorted({inspect.getfile(type(part)) for part in module.modules()}):
+        digest.update(Path(source).read_bytes())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(value.contiguous().numpy())

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from anonymizer.batches import Frames
 
 CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened; another scene
+LOCAL = 0.08  # change of brightness in one place, where white is 1: something came or went there
 FLASH = 2  # frames after which the old scene is back if it was only a flash
 THUMBNAIL = (18, 32)  # height and width
 
@@ -16,6 +17,11 @@ def unlikeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """0 for the same picture, about 1 for two unrelated ones; brightness does not matter, contrast little."""
     noise = 1e-4 * a.size
     return float(np.square(a - b).sum() / (np.square(a).sum() + np.square(b).sum() + noise))
+
+
+def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Whether something changed between two pictures, all over or in one place as small as a face."""
+    return unlikeness(a, b) > CHANGE or float(np.abs(a - b).max()) > LOCAL
 
 
 def thumbnails(frames: Frames) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ two looks in an otherwise steady picture is not seen; with ``stride=1`` every fr
 import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,10 +26,11 @@ from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou
-from anonymizer.scenes import CHANGE, CUT, FLASH, thumbnails, unlikeness
+from anonymizer.scenes import CUT, FLASH, differs, thumbnails, unlikeness
 
 Array = NDArray[np.float32]
 
+SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 LINGER = 3  # frames for which a face is assumed before its first and after its last sighting, up to a cut
 LINGER_AT_BORDER = 9  # the same for a face that the border then cuts: much of it may show where no detector sees it
 AHEAD = 8  # frames for which constant velocity is believed
@@ -64,11 +66,16 @@ def cost(a: Array, b: Array) -> Array:
     return away + np.abs(np.log(size_a[:, None] / size_b))
 
 
+def near(before: Sequence[Sight], after: Sequence[Sight]) -> NDArray[np.bool_]:
+    """Which faces of two looks may be the same, on a straight way: ``(len(before), len(after))``."""
+    return cost(_points(before), _points(after)) < CALM
+
+
 def is_calm(before: Sequence[Sight], after: Sequence[Sight], high: float) -> bool:
     """Whether each sure face of one look is plainly, and alone, one of the other look."""
-    near = cost(_points(before), _points(after)) < CALM
-    matches = [near[index].sum() for index, sight in enumerate(before) if sight.score >= high]
-    matches += [near[:, index].sum() for index, sight in enumerate(after) if sight.score >= high]
+    same = near(before, after)
+    matches = [same[index].sum() for index, sight in enumerate(before) if sight.score >= high]
+    matches += [same[:, index].sum() for index, sight in enumerate(after) if sight.score >= high]
     return all(match == 1 for match in matches)
 
 
@@ -134,15 +141,22 @@ class _Follower:
         self._tracks: list[Track] = []
         self._looks: list[int] = []
         self._cuts: list[int] = []
+        self._slow: set[int] = set()  # frames that come long after the one before
+        self._time = Fraction(0)  # of the last frame that came in
         self._count = 0  # frames that came in
         self._done = -1  # last frame up to which sightings are linked; it was looked at
         self._done_sights: list[Sight] = []
+        self._lost: list[Sight] = []  # sure faces that a later look did not find
         self._decided = 0  # frames whose faces are final
         self._numbers = 0
 
     def push(self, batch: Frames) -> Iterator[tuple[Frames, Faces]]:
         self._waiting.append((self._count, batch))
         self._thumbnails.update(enumerate(thumbnails(batch), start=self._count))
+        for number, time in enumerate(batch.times, start=self._count):
+            if time - self._time > SLOW:
+                self._slow.add(number)
+            self._time = time
         self._count += len(batch)
         while (stop := self._next_stop()) + FLASH < self._count:
             self._advance(stop)
@@ -161,25 +175,40 @@ class _Follower:
     def _advance(self, stop: int) -> None:
         """Look at the frames up to ``stop``, which is one of them, and link what is found."""
         frames = range(self._done + 1, stop + 1)
-        changes = [frame for frame in frames if self._unlike(frame, frame) > CHANGE]
-        cuts = [frame for frame in changes if self._unlike(frame, frame) > CUT < self._unlike(frame, frame + FLASH)]
+        changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
+        cuts = [frame for frame in changes if self._is_cut(frame)]
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
         keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
-        unsure = [(a, b) for a, b in pairwise(found) if b - a > 1 and not is_calm(found[a], found[b], self._high)]
-        found |= self._look([frame for a, b in unsure for frame in range(a + 1, b)])
-        del found[self._done]
         self._cuts += cuts
+        found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
+        del found[self._done]
         for frame in sorted(found):
             self._looks.append(frame)
             self._link(frame, found[frame])
         self._done, self._done_sights = stop, found[stop]
 
-    def _unlike(self, old: int, new: int) -> float:
-        """Unlikeness of the frame before ``old`` and of ``new``, or of the last frame there is."""
-        if old == 0:
-            return 0.0
-        return unlikeness(self._thumbnails[old - 1], self._thumbnails[min(new, self._count - 1)])
+    def _between(self, found: dict[int, list[Sight]], a: int, b: int) -> range:
+        """Frames between two looks that must be looked at too; a face that was lost is looked for in all."""
+        before = [sight for sight in self._lost if sight.frame >= max(self._scene(b)[0], b - self._window)] + found[a]
+        seen = near(before, found[b]).any(1)
+        self._lost = [
+            sight for sight, again in zip(before, seen, strict=True) if sight.score >= self._high and not again
+        ]
+        return range(0) if is_calm(before, found[b], self._high) else range(a + 1, b)
+
+    def _changes(self, frame: int) -> bool:
+        return differs(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
+
+    def _is_cut(self, frame: int) -> bool:
+        """Whether all that is near before ``frame`` is another scene; not so where a flash begins or ends."""
+        before = frame - 1
+        pairs = [(before, frame), (before, frame + FLASH), (before - FLASH, frame)]
+        return all(self._unlike(*pair) > CUT for pair in pairs)
+
+    def _unlike(self, a: int, b: int) -> float:
+        """Unlikeness of two frames, or of the first and the last that there are."""
+        return unlikeness(self._thumbnails[max(a, 0)], self._thumbnails[min(b, self._count - 1)])
 
     def _look(self, frames: list[int]) -> dict[int, list[Sight]]:
         """Ask the detector, once for all of ``frames``, which are sorted."""
@@ -237,7 +266,8 @@ class _Follower:
             track.sights = [sight for sight in track.sights if sight.frame >= horizon]
         self._looks = [frame for frame in self._looks if frame >= horizon]
         self._cuts = [frame for frame in self._cuts if frame >= horizon]
-        self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done}
+        self._slow = {frame for frame in self._slow if frame > self._done}
+        self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done - FLASH}
 
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
         faces = []

@@ -19,8 +19,11 @@ from anonymizer.geometry import apply_affine, box_iou
 from anonymizer.render import Renderer, Views, at, patch_size
 
 PRESENCE = 0.5  # of the mesh network, below which there is no mesh to trust
-OVERLAP = 0.25  # intersection over union of mesh and detected box, below which the mesh shows something else
+OVERLAP = 0.35  # intersection over union of mesh and detected box, below which the mesh shows something else
 HIDDEN = 0.9  # share of the inner face that a patch has to cover
+OPAQUE = 0.8  # opacity that it must have over the eyes, nose and mouth that the detector saw
+MIDDLE = torch.cartesian_prod(torch.linspace(0.25, 0.75, 6), torch.linspace(0.25, 0.85, 6))  # of a detected box
+FACES = 16  # that are rendered together
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
 DISSOLVE = 0.3  # share of a step over which one portrait dissolves into the next
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
@@ -56,7 +59,7 @@ class Synthetic:
         for size, rows, conditions in self._poses(meshes, trusted.nonzero()[:, 0], outcomes):
             views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], size)
             made = self._renderer.render(frames, faces.frame[rows], meshes[rows], views, size)
-            for row, hidden in zip(rows.tolist(), hides(made, meshes[rows]), strict=True):
+            for row, hidden in zip(rows.tolist(), hides(made, meshes[rows], faces[rows]), strict=True):
                 outcomes[row] = Outcome.GENERATED if hidden else Outcome.FAILED
             patches.append(made)
         failed = torch.tensor([outcome is not Outcome.GENERATED for outcome in outcomes])
@@ -75,8 +78,8 @@ class Synthetic:
             outcomes[row] = Outcome.STEEP_POSE
         sizes = torch.tensor([patch_size(HEAD * scale) for scale in pose.scale.tolist()])
         for size in sizes[moderate].unique().tolist():
-            chosen = moderate & (sizes == size)
-            yield size, rows[chosen], conditions[chosen]
+            for chosen in (moderate & (sizes == size)).nonzero()[:, 0].split(FACES):
+                yield size, rows[chosen], conditions[chosen]
 
     def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
         """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
@@ -104,15 +107,26 @@ def overlap(meshes: Meshes, faces: Faces) -> Tensor:
     return box_iou(boxes, faces.boxes).diagonal()
 
 
-def hides(patches: Patches, meshes: Meshes) -> list[bool]:
-    """Whether each patch is made of numbers and covers what of eyes, nose and mouth is seen."""
-    size = patches.alpha.shape[-1]
-    where = apply_affine(patches.to_patch, meshes.points[..., :2]) / size
-    opacity = at(patches.alpha, where.to(patches.alpha.device))[..., 0].cpu()
+def hides(patches: Patches, meshes: Meshes, faces: Faces) -> list[bool]:
+    """Whether each patch is made of numbers and covers the face.
+
+    Of the face that the detector saw it has to cover the eyes, the nose, the mouth and the middle of the box; of the
+    mesh, what faces the camera. A mesh that has slipped off its face fails the former.
+    """
     model = load_face_model()
     inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
-    covered = ((opacity > 0.5) & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
+    on_mesh = _opacity(patches, meshes.points[..., :2]) > 0.5
+    on_landmarks = _opacity(patches, faces.landmarks) >= OPAQUE
+    in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > 0.5
+    covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
+    covered &= on_landmarks.all(1) & (in_box.float().mean(1) >= HIDDEN)
     return (covered & patches.colour.isfinite().flatten(1).all(1).cpu()).tolist()
+
+
+def _opacity(patches: Patches, points: Tensor) -> Tensor:
+    """Opacity ``(N, P)`` of patches at points of the frame ``(N, P, 2)``, on the host."""
+    where = apply_affine(patches.to_patch, points) / patches.alpha.shape[-1]
+    return at(patches.alpha, where.to(patches.alpha.device))[..., 0].cpu()
 
 
 def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:
