@@ -190,12 +190,10 @@ class _Follower:
 
     def _between(self, found: dict[int, list[Sight]], a: int, b: int) -> range:
         """Frames between two looks that must be looked at too; a face that was lost is looked for in all."""
-        before = [sight for sight in self._lost if sight.frame >= max(self._scene(b)[0], b - self._window)] + found[a]
-        seen = near(before, found[b]).any(1)
-        self._lost = [
-            sight for sight, again in zip(before, seen, strict=True) if sight.score >= self._high and not again
-        ]
-        return range(0) if is_calm(before, found[b], self._high) else range(a + 1, b)
+        lost = [sight for sight in self._lost if sight.frame >= max(self._scene(b)[0], b - self._window)]
+        before = [sight for sight in found[a] if sight.score >= self._high] + lost
+        self._lost = [sight for sight, same in zip(before, near(before, found[b]), strict=True) if not same.any()]
+        return range(0) if not lost and is_calm(found[a], found[b], self._high) else range(a + 1, b)
 
     def _changes(self, frame: int) -> bool:
         return differs(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])

@@ -6,13 +6,15 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from anonymizer.batches import Frames
-from anonymizer.media.image import Image, read_image, write_image
+from anonymizer.media.image import Image, Pixels, read_image, write_image
 from pipelines.plan import Job
 from pipelines.progress import progress
 from pipelines.report import Result
@@ -27,6 +29,21 @@ PHOTOS_AT_ONCE = min(8, 1 + (os.cpu_count() or 1))
 def as_frames(image: Image) -> Frames:
     """A photograph as a batch of one."""
     return Frames(torch.from_numpy(image.pixels)[None], (Fraction(0),))
+
+
+def alpha_without_faces(image: Image, anonymizer: Anonymizer) -> Pixels | None:
+    """Transparency can draw a face by itself: make it opaque where a face shows before white or before black."""
+    if image.alpha is None:
+        return None
+    peak = np.iinfo(image.pixels.dtype).max
+    share = image.alpha[..., None] / np.float32(peak)
+    alpha = image.alpha.copy()
+    for ground in (0, peak):
+        shown = (image.pixels * share + ground * (1 - share)).astype(image.pixels.dtype)
+        for box in anonymizer.inspect(as_frames(replace(image, pixels=shown))).boxes.tolist():
+            x0, y0, x1, y1 = (max(0, round(side)) for side in box)
+            alpha[y0:y1, x0:x1] = peak
+    return alpha
 
 
 def anonymize_photos(jobs: Sequence[Job], anonymizer: Anonymizer, output: OutputConfig) -> Iterator[Result]:
@@ -49,18 +66,18 @@ def _photo(job: Job, anonymizer: Anonymizer, networks: Executor, output: OutputC
     """One photograph; the anonymizer is used by the one thread of ``networks`` alone."""
     result = Result(job)
 
-    def replace_faces(frames: Frames) -> Anonymized:
+    def replace_faces(image: Image) -> tuple[Anonymized, Pixels | None]:
         with result.clock("networks"):
-            return anonymizer.stills(frames)
+            return anonymizer.stills(as_frames(image)), alpha_without_faces(image, anonymizer)
 
     with result.guarded():
         with result.clock("decode"):
             image = read_image(job.source.path)
-        done = networks.submit(replace_faces, as_frames(image)).result()
+        done, alpha = networks.submit(replace_faces, image).result()
         result.add(done)
         with result.clock("encode"):
             job.make_folder()
             pixels = done.frames.pixels[0].cpu().numpy()
-            write_image(job.target, image.with_pixels(pixels), quality=output.quality)
+            write_image(job.target, replace(image.with_pixels(pixels), alpha=alpha), quality=output.quality)
     result.seconds = sum(result.stages.values())
     return result

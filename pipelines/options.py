@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from anonymizer.config import PRESETS, Config, DetectorName, Method
+from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method
 from pipelines.settings import Audio, Codec, OutputConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -88,7 +88,7 @@ replacing = group(
     option(
         "--seed",
         metavar="N",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, SEEDS - 1),
         help="Draw the same people again in another run; without it, nobody can.",
     ),
 )

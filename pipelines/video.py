@@ -9,6 +9,8 @@ from contextlib import closing
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import click
+
 from anonymizer.batches import Frames
 from anonymizer.errors import LeakError
 from anonymizer.media.prefetch import prefetch
@@ -53,6 +55,8 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
         closing(prefetch(anonymizer.stream(frames), BATCHES_AHEAD)) as stream,
         progress(result.job.source.path.name, reader.info.frames, "frames") as advance,
     ):
+        if reader.info.left_out:
+            click.echo(f"{result.job.source.path}: left out: {', '.join(reader.info.left_out)}", err=True)
         for done in stream:
             _check_order(done.frames, times)
             result.add(done)

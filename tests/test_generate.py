@@ -105,7 +105,7 @@ def synthetic(studio: Studio) -> Synthetic:
     return Synthetic(GenerateConfig(max_yaw=60), studio, Renderer(model, CPU), model)
 
 
-@pytest.mark.parametrize("fault", ["presence", "elsewhere", "nan", "steep"])
+@pytest.mark.parametrize("fault", ["presence", "elsewhere", "slipped", "shrunk", "nan", "steep"])
 def test_a_doubtful_face_is_covered_solid(
     synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, fault: str
 ) -> None:
@@ -114,6 +114,10 @@ def test_a_doubtful_face_is_covered_solid(
         presence[0] = 0.1
     elif fault == "elsewhere":
         points[0] += 300
+    elif fault == "slipped":
+        points[0, :, 0] += 45
+    elif fault == "shrunk":
+        points[0] = (points[0] - points[0].mean(0)) * 0.62 + points[0].mean(0)
     elif fault == "nan":
         points[0] = float("nan")
     else:

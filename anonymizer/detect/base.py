@@ -11,7 +11,7 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames
 
 OVERLAP = 0.3  # intersection over union from which two boxes are the same face
-CHUNK = 1 << 23  # pixels that are searched together
+CHUNK = 1 << 22  # pixels that are searched together
 
 
 class Detector(Protocol):

@@ -20,10 +20,10 @@ from anonymizer.render import Renderer, Views, at, patch_size
 
 PRESENCE = 0.5  # of the mesh network, below which there is no mesh to trust
 OVERLAP = 0.35  # intersection over union of mesh and detected box, below which the mesh shows something else
-HIDDEN = 0.9  # share of the inner face that a patch has to cover
-OPAQUE = 0.8  # opacity that it must have over the eyes, nose and mouth that the detector saw
-MIDDLE = torch.cartesian_prod(torch.linspace(0.25, 0.75, 6), torch.linspace(0.25, 0.85, 6))  # of a detected box
-FACES = 16  # that are rendered together
+HIDDEN = 0.9  # share of the inner mesh that a patch has to cover
+FILLED = 0.82  # share of the middle of the detected box that it has to cover
+MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
+FACES = 8  # that are rendered together
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
 DISSOLVE = 0.3  # share of a step over which one portrait dissolves into the next
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
@@ -116,10 +116,10 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces) -> list[bool]:
     model = load_face_model()
     inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
     on_mesh = _opacity(patches, meshes.points[..., :2]) > 0.5
-    on_landmarks = _opacity(patches, faces.landmarks) >= OPAQUE
+    on_landmarks = _opacity(patches, faces.landmarks) >= 0.5
     in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > 0.5
     covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
-    covered &= on_landmarks.all(1) & (in_box.float().mean(1) >= HIDDEN)
+    covered &= on_landmarks.all(1) & (in_box.float().mean(1) >= FILLED)
     return (covered & patches.colour.isfinite().flatten(1).all(1).cpu()).tolist()
 
 

@@ -95,8 +95,8 @@ def read_image(path: str | Path) -> Image:
     check_readable(path)
     data = path.read_bytes()
     with _failures(path), PIL.Image.open(BytesIO(data), formats=tuple(FORMATS)) as picture:
-        if _pages(picture) > 1:
-            raise MediaError(f"holds {_pages(picture)} pictures, not one", path=path)
+        if _pages(picture) != 1:
+            raise MediaError(f"holds {_pages(picture) or 'only previews of'} pictures, not one", path=path)
         deep, encoding = _is_deep(picture, data), encoding_of(picture, data)
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
         profile = picture.info.get("icc_profile") or b""
