@@ -24,6 +24,7 @@ from anonymizer.batches import MESH_POINTS
 
 # Points of MediaPipe's face mesh, left and right as seen in the picture.
 LEFT_EYE, RIGHT_EYE = (33, 133), (362, 263)
+FEATURES = (LEFT_EYE, RIGHT_EYE, (1,), (61,), (291,))  # in the order of ``Faces.landmarks``
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,

@@ -112,6 +112,7 @@ def test_a_doubtful_face_is_covered_solid(
     points, presence = meshes.points.clone(), meshes.presence.clone()
     if fault == "presence":
         presence[0] = 0.1
+        points[0] += torch.tensor([20.0, 12.0, 0.0])
     elif fault == "elsewhere":
         points[0] += 300
     elif fault == "slipped":

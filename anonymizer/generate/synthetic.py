@@ -11,14 +11,15 @@ from torch import Tensor
 
 from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.config import GenerateConfig
-from anonymizer.face_model import FaceModel, load_face_model, measure_expression
+from anonymizer.face_model import FEATURES, FaceModel, load_face_model, measure_expression
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.geometry import apply_affine, box_iou
 from anonymizer.render import Renderer, Views, at, patch_size
 
-PRESENCE = 0.5  # of the mesh network, below which there is no mesh to trust
+PRESENCE = 0.5  # of the mesh network, below which a mesh is trusted only if the detector saw the same features
+AGREEMENT = 0.1  # distance of its eyes, nose and mouth from the detector's, over the height of the face
 OVERLAP = 0.35  # intersection over union of mesh and detected box, below which the mesh shows something else
 HIDDEN = 0.9  # share of the inner mesh that a patch has to cover
 FILLED = 0.82  # share of the middle of the detected box that it has to cover
@@ -54,7 +55,8 @@ class Synthetic:
         if not len(faces):
             return [], []
         outcomes = [Outcome.NO_MESH] * len(faces)
-        trusted = (meshes.presence >= PRESENCE) & (overlap(meshes, faces) >= OVERLAP)
+        trusted = (meshes.presence >= PRESENCE) | (disagreement(meshes, faces) <= AGREEMENT)
+        trusted &= overlap(meshes, faces) >= OVERLAP
         patches: list[Patches] = []
         for size, rows, conditions in self._poses(meshes, trusted.nonzero()[:, 0], outcomes):
             views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], size)
@@ -105,6 +107,12 @@ def overlap(meshes: Meshes, faces: Faces) -> Tensor:
     flat = meshes.points[..., :2]
     boxes = torch.cat([flat.amin(1), flat.amax(1)], dim=1)
     return box_iou(boxes, faces.boxes).diagonal()
+
+
+def disagreement(meshes: Meshes, faces: Faces) -> Tensor:
+    """Mean distance ``(N,)`` between the features of the mesh and those that the detector saw, over the face height."""
+    seen = torch.stack([meshes.points[:, rows, :2].mean(1) for rows in FEATURES], dim=1)
+    return (seen - faces.landmarks).norm(dim=2).mean(1) / faces.sizes[:, 1]
 
 
 def hides(patches: Patches, meshes: Meshes, faces: Faces) -> list[bool]:
