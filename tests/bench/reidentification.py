@@ -1,8 +1,8 @@
 """Can the people of anonymized photographs be recognised? ``python tests/bench/reidentification.py FOLDER``
 
-FOLDER holds two or more photographs a person, NAME_0001.jpg, NAME_0002.jpg, as Labeled Faces in the Wild does. The first
-is anonymized and compared with the second photograph of everybody, by dlib's recognizer (128 numbers a face). The
-threshold is the one at which one in a thousand pairs of different people, not anonymized, passes for the same.
+FOLDER holds two or more photographs a person, NAME_0001.jpg, NAME_0002.jpg, as Labeled Faces in the Wild does. The
+first is anonymized and compared with the second photograph of everybody, by dlib's recognizer (128 numbers a face).
+The threshold is the one at which one in a thousand pairs of different people, not anonymized, passes for the same.
 """
 
 from __future__ import annotations
