@@ -12,7 +12,8 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config, DetectConfig, TrackConfig
 from anonymizer.geometry import box_iou
-from anonymizer.track import LINGER, LINGER_AT_BORDER, _Follower, follow
+from anonymizer.motion import LINGER, LINGER_AT_BORDER
+from anonymizer.track import _Follower, follow
 
 HEIGHT, WIDTH = 240, 320
 RATE = 25
