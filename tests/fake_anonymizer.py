@@ -1,16 +1,17 @@
-"""An anonymizer without networks, and small media, for tests of what goes on around the real one."""
+"""An anonymizer without networks, the command around it, and small media to run it on."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from anonymizer.anonymize import Anonymized
@@ -18,6 +19,7 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
 from anonymizer.errors import GenerationError
 from anonymizer.generate.base import Outcome
+from pipelines.cli import main
 
 BOX = (8, 8, 24, 24)
 """Where the one face of every picture is "found": ``x0, y0, x1, y1``."""
@@ -97,6 +99,21 @@ class Unable(FakeAnonymizer):
         return super().stills(frames)
 
 
+Run = Callable[..., Result]
+
+
+def invoke(*args: object, load: object = FakeAnonymizer, code: int = 0) -> Result:
+    """Run the command around what ``load`` makes; None is the real anonymizer."""
+    result = CliRunner().invoke(main, [str(arg) for arg in args], obj=load)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def files() -> list[str]:
+    """All files below the current folder."""
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file())
+
+
 def make_photo(path: Path, size: tuple[int, int] = (48, 32)) -> Path:
     """A photograph of coloured noise, ``size`` in width and height."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,5 +133,29 @@ def make_video(path: Path, times: Iterable[int] = range(0, 3000, 100), codec: st
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128 + number % 100, np.uint8))
             frame.pts, frame.time_base = moment, Fraction(1, 1000)
             container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def sound_only(path: Path) -> Path:
+    """A file of sound without a picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def noisy_video(path: Path) -> Path:
+    """A video of pictures that cannot be coded in few bytes, so that damage hits a picture."""
+    noise = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        for _ in range(20):
+            pixels = noise.integers(0, 255, (128, 128, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
         container.mux(stream.encode(None))
     return path

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from fake_anonymizer import FakeAnonymizer, Unable, make_photo, make_video
+from fake_anonymizer import FakeAnonymizer, Unable, make_photo, make_video, noisy_video, sound_only
 
 from pipelines.cli import main
 
@@ -59,35 +59,6 @@ def corrupted(path: Path) -> Path:
 
 def renamed(path: Path, name: str) -> Path:
     return path.rename(name)
-
-
-def sound_only(path: Path) -> Path:
-    import av
-    import numpy as np
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate, frame.pts = 16000, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def noisy_video(path: Path) -> Path:
-    """A video of pictures that cannot be coded in few bytes, so that damage hits a picture."""
-    import av
-    import numpy as np
-
-    noise = np.random.default_rng(0)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
-        for _ in range(20):
-            pixels = noise.integers(0, 255, (128, 128, 3), dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
-        container.mux(stream.encode(None))
-    return path
 
 
 BAD: dict[str, Callable[[], Path]] = {
