@@ -138,7 +138,9 @@ class _Follower:
         oldest = max(self._scene(frame)[0], frame - self._window)
         tracks = [track for track in self._tracks if track.sights[-1].frame >= oldest]
         doubt = np.array([(1 - sight.score) / 2 for sight in sights])
-        costs = np.minimum(cost(stack([track.at(frame) for track in tracks]), stack(sights)) + doubt, GATE)
+        moving, resting = ([track.at(frame) for track in tracks], [track.sights[-1] for track in tracks])
+        costs = np.minimum(cost(stack(moving), stack(sights)), cost(stack(resting), stack(sights)))
+        costs = np.minimum(costs + doubt, GATE)
         owners = {b: tracks[a] for a, b in zip(*linear_sum_assignment(costs), strict=True) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
             if index not in owners:

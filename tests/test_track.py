@@ -1,106 +1,30 @@
 """Tracking: scripted detectors, whose faces, misses and false alarms are known."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
+from scripted_faces import (
+    CONFIG,
+    EVERY,
+    HIGH,
+    RATE,
+    Box,
+    Scripted,
+    covers,
+    frames_of,
+    run,
+    scene,
+    square,
+    still,
+    video,
+)
 
-from anonymizer.batches import UNTRACKED, Faces, Frames
-from anonymizer.config import Config, DetectConfig, TrackConfig
-from anonymizer.geometry import box_iou
+from anonymizer.batches import Frames
+from anonymizer.config import Config
 from anonymizer.motion import LINGER, LINGER_AT_BORDER
 from anonymizer.track import _Follower, follow
-
-HEIGHT, WIDTH = 240, 320
-RATE = 25
-HIGH, LOW = 0.35, 0.2
-CONFIG = Config(detect=DetectConfig(threshold=HIGH, low=LOW), track=TrackConfig(stride=4, window=16))
-EVERY = Config(detect=CONFIG.detect, track=TrackConfig(stride=1, window=16))
-
-Box = tuple[float, float, float, float]
-Script = Callable[[int], Mapping[Box, float]]
-
-
-def square(x: float, y: float, size: float = 40) -> Box:
-    return (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
-
-
-class Scripted:
-    """Sees in frame ``n`` the boxes, with their scores, that the script has for ``n``; notes where it looked."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self.looks: list[int] = []
-
-    def detect(self, frames: Frames) -> Faces:
-        parts = [Faces.none()]
-        for row, time in enumerate(frames.times):
-            index = int(time * RATE)
-            self.looks.append(index)
-            seen = self._script(index)
-            boxes = torch.tensor(list(seen), dtype=torch.float32).reshape(-1, 4)
-            centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-            parts.append(
-                Faces(
-                    torch.full((len(seen),), row),
-                    boxes,
-                    centres[:, None].expand(-1, 5, 2),
-                    torch.tensor(list(seen.values()), dtype=torch.float32),
-                    torch.full((len(seen),), UNTRACKED),
-                )
-            )
-        return Faces.cat(parts)
-
-
-def video(pictures: Tensor, cuts: list[int]) -> Iterator[Frames]:
-    """``pictures (N, 24, 32, 3)`` in batches that end at ``cuts``, blown up to the size of the video."""
-    start = 0
-    for stop in [*cuts, len(pictures)]:
-        times = tuple(Fraction(index, RATE) for index in range(start, stop))
-        yield Frames(pictures[start:stop].repeat_interleave(10, 1).repeat_interleave(10, 2), times)
-        start = stop
-
-
-def scene(seed: int = 0) -> Tensor:
-    return torch.randint(0, 256, (24, 32, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-
-def still(count: int) -> Tensor:
-    return scene().expand(count, -1, -1, -1)
-
-
-def run(
-    script: Script, pictures: Tensor, config: Config = CONFIG, cuts: list[int] | None = None
-) -> tuple[list[dict[int, Tensor]], Scripted]:
-    """What is tracked in each frame, by number, and the detector. Checks that every frame comes out, once, in order."""
-    detector = Scripted(script)
-    batches = list(video(pictures, list(range(10, len(pictures), 10)) if cuts is None else cuts))
-    tracked: list[dict[int, Tensor]] = []
-    out = []
-    for frames, faces in follow(iter(batches), detector, config):
-        out.append(frames)
-        for row in range(len(frames)):
-            here = faces[faces.frame == row]
-            assert len(set(here.tracks.tolist())) == len(here)
-            tracked.append(dict(zip(here.tracks.tolist(), here.boxes, strict=True)))
-        assert (faces.frame.diff() >= 0).all()
-        assert ((faces.scores >= 0) & (faces.scores <= 1)).all()
-    assert [id(frames) for frames in out] == [id(frames) for frames in batches]
-    assert len(detector.looks) == len(set(detector.looks))
-    return tracked, detector
-
-
-def covers(tracked: dict[int, Tensor], box: Box, overlap: float = 0.6) -> bool:
-    boxes = torch.stack(list(tracked.values())) if tracked else torch.zeros(0, 4)
-    return bool((box_iou(boxes, torch.tensor([box])) > overlap).any())
-
-
-def frames_of(tracked: list[dict[int, Tensor]], number: int) -> list[int]:
-    return [index for index, faces in enumerate(tracked) if number in faces]
 
 
 def test_one_face_has_one_number_in_every_frame_at_few_looks() -> None:
@@ -273,63 +197,3 @@ def test_memory_does_not_grow_with_the_video() -> None:
         list(follower.push(frames))
         assert max(len(track.sights) for track in follower._tracks) <= 5 * CONFIG.track.window
         assert len(follower._looks) + len(follower._thumbnails) + len(follower._cuts) <= 8 * CONFIG.track.window
-
-
-walks = st.lists(st.tuples(st.floats(-4, 4), st.floats(-3, 3)), min_size=8, max_size=8)
-
-
-def walk(steps: list[tuple[float, float]], n: int, count: int) -> Box:
-    """A smooth path inside the picture with a new velocity every ``count / 8`` frames."""
-    x, y = 160.0, 120.0
-    for index in range(n):
-        dx, dy = steps[min(index * len(steps) // count, len(steps) - 1)]
-        x, y = min(max(x + dx, 20), WIDTH - 20), min(max(y + dy, 20), HEIGHT - 20)
-    return square(x, y)
-
-
-@settings(max_examples=40, deadline=None)
-@given(steps=walks, missed=st.sets(st.integers(0, 79)), config=st.sampled_from([CONFIG, EVERY]))
-def test_a_face_with_random_misses_is_one_track_in_every_frame(
-    steps: list[tuple[float, float]], missed: set[int], config: Config
-) -> None:
-    count, run_length = 80, 0
-    seen = set()
-    for n in range(count):  # never more than three in a row
-        run_length = run_length + 1 if n in missed else 0
-        if run_length in (0, 4):
-            run_length = 0
-            seen.add(n)
-    tracked, detector = run(lambda n: {walk(steps, n, count): 0.9} if n in seen else {}, still(count), config)
-    found = seen.intersection(detector.looks)
-    first, last = min(found), max(found)
-    assert frames_of(tracked, 0) == list(range(max(0, first - LINGER), min(count, last + 1 + LINGER)))
-    assert all(set(faces) <= {0} for faces in tracked)
-    assert all(covers(tracked[n], walk(steps, n, count), 0.3) for n in range(first, last + 1))
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    here=st.lists(st.tuples(st.integers(0, 55), st.integers(1, 40)), min_size=1, max_size=4),
-    data=st.data(),
-)
-def test_every_visible_face_is_covered_and_batches_do_not_matter(
-    here: list[tuple[int, int]], data: st.DataObject
-) -> None:
-    count = 60
-
-    def script(n: int) -> dict[Box, float]:
-        return {
-            square(40 + 75 * row + (n - start), 120): 0.9
-            for row, (start, length) in enumerate(here)
-            if start <= n < start + length
-        }
-
-    cuts = sorted(data.draw(st.sets(st.integers(1, count - 1))))
-    tracked, detector = run(script, still(count), EVERY, cuts)
-    assert all(covers(tracked[n], box) for n in range(count) for box in script(n))
-    sparse, detector = run(script, still(count), CONFIG, cuts)
-    assert all(covers(sparse[n], box) for n in detector.looks for box in script(n))
-    whole, _ = run(script, still(count), CONFIG, [])
-    for one, other in zip(sparse, whole, strict=True):
-        assert list(one) == list(other)
-        assert all(torch.equal(one[number], other[number]) for number in one)

@@ -1,0 +1,99 @@
+"""Videos and detectors whose faces, misses and false alarms are written down, for tests of the tracker."""
+
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.config import Config, DetectConfig, TrackConfig
+from anonymizer.geometry import box_iou
+from anonymizer.track import follow
+
+HEIGHT, WIDTH = 240, 320
+RATE = 25
+HIGH, LOW = 0.35, 0.2
+CONFIG = Config(detect=DetectConfig(threshold=HIGH, low=LOW), track=TrackConfig(stride=4, window=16))
+EVERY = Config(detect=CONFIG.detect, track=TrackConfig(stride=1, window=16))
+
+Box = tuple[float, float, float, float]
+Script = Callable[[int], Mapping[Box, float]]
+
+
+def square(x: float, y: float, size: float = 40) -> Box:
+    return (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
+
+
+class Scripted:
+    """Sees in frame ``n`` the boxes, with their scores, that the script has for ``n``; notes where it looked."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.looks: list[int] = []
+
+    def detect(self, frames: Frames) -> Faces:
+        parts = [Faces.none()]
+        for row, time in enumerate(frames.times):
+            index = int(time * RATE)
+            self.looks.append(index)
+            seen = self._script(index)
+            boxes = torch.tensor(list(seen), dtype=torch.float32).reshape(-1, 4)
+            centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+            parts.append(
+                Faces(
+                    torch.full((len(seen),), row),
+                    boxes,
+                    centres[:, None].expand(-1, 5, 2),
+                    torch.tensor(list(seen.values()), dtype=torch.float32),
+                    torch.full((len(seen),), UNTRACKED),
+                )
+            )
+        return Faces.cat(parts)
+
+
+def video(pictures: Tensor, cuts: list[int]) -> Iterator[Frames]:
+    """``pictures (N, 24, 32, 3)`` in batches that end at ``cuts``, blown up to the size of the video."""
+    start = 0
+    for stop in [*cuts, len(pictures)]:
+        times = tuple(Fraction(index, RATE) for index in range(start, stop))
+        yield Frames(pictures[start:stop].repeat_interleave(10, 1).repeat_interleave(10, 2), times)
+        start = stop
+
+
+def scene(seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (24, 32, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def still(count: int) -> Tensor:
+    return scene().expand(count, -1, -1, -1)
+
+
+def run(
+    script: Script, pictures: Tensor, config: Config = CONFIG, cuts: list[int] | None = None
+) -> tuple[list[dict[int, Tensor]], Scripted]:
+    """What is tracked in each frame, by number, and the detector. Checks that every frame comes out, once, in order."""
+    detector = Scripted(script)
+    batches = list(video(pictures, list(range(10, len(pictures), 10)) if cuts is None else cuts))
+    tracked: list[dict[int, Tensor]] = []
+    out = []
+    for frames, faces in follow(iter(batches), detector, config):
+        out.append(frames)
+        for row in range(len(frames)):
+            here = faces[faces.frame == row]
+            assert len(set(here.tracks.tolist())) == len(here)
+            tracked.append(dict(zip(here.tracks.tolist(), here.boxes, strict=True)))
+        assert (faces.frame.diff() >= 0).all()
+        assert ((faces.scores >= 0) & (faces.scores <= 1)).all()
+    assert [id(frames) for frames in out] == [id(frames) for frames in batches]
+    assert len(detector.looks) == len(set(detector.looks))
+    return tracked, detector
+
+
+def covers(tracked: dict[int, Tensor], box: Box, overlap: float = 0.6) -> bool:
+    boxes = torch.stack(list(tracked.values())) if tracked else torch.zeros(0, 4)
+    return bool((box_iou(boxes, torch.tensor([box])) > overlap).any())
+
+
+def frames_of(tracked: list[dict[int, Tensor]], number: int) -> list[int]:
+    return [index for index, faces in enumerate(tracked) if number in faces]
