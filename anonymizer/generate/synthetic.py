@@ -55,7 +55,8 @@ class Synthetic:
         if not len(faces):
             return [], []
         outcomes = [Outcome.NO_MESH] * len(faces)
-        trusted = (meshes.presence >= PRESENCE) | (disagreement(meshes, faces) <= AGREEMENT)
+        confirmed = (disagreement(meshes, faces) <= AGREEMENT) & (faces.scores > 0)  # 0: assumed, nobody saw it
+        trusted = (meshes.presence >= PRESENCE) | confirmed
         trusted &= overlap(meshes, faces) >= OVERLAP
         patches: list[Patches] = []
         for size, rows, conditions in self._poses(meshes, trusted.nonzero()[:, 0], outcomes):
