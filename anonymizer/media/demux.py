@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import av
 from av import Packet
@@ -16,7 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from anonymizer.errors import MediaError
-from anonymizer.media.files import cause_of, check_readable, ffmpeg_name
+from anonymizer.media.files import Closing, cause_of, check_readable, ffmpeg_name
 
 FORMATS = "mov,matroska,avi,flv,mpegts,mpeg,asf,ogg,gif,mxf,nut,wtv,dv,rm,ivf"
 """Demuxers that may open a file. Playlists are not among them: they name other files, and addresses."""
@@ -28,7 +27,7 @@ TRANSPORT_PACKETS = (188, 192, 204)
 """Bytes of a packet of a transport stream: plain, with a timestamp, with error correction."""
 
 
-class Demuxer:
+class Demuxer(Closing):
     """The packets of a file, once, in the order of the file. A context manager.
 
     Attributes:
@@ -100,14 +99,6 @@ class Demuxer:
     def close(self) -> None:
         """Close the file."""
         self.container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _end_of(packet: Packet) -> Fraction:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from av import Packet
 from av.container import OutputContainer
@@ -14,9 +12,10 @@ from av.stream import Stream
 
 from anonymizer.errors import MediaError
 from anonymizer.media.demux import Demuxer
+from anonymizer.media.files import Closing
 
 
-class Tracks:
+class Tracks(Closing):
     """The streams of the given kinds of one file on their way into another. A context manager.
 
     Packets are copied bit for bit, with their times. Language and disposition (default, forced, ...) of each
@@ -84,11 +83,3 @@ class Tracks:
     def close(self) -> None:
         """Close the file that is copied from."""
         self._demuxer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

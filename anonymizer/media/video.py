@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -20,11 +18,11 @@ from anonymizer.batches import Frames
 from anonymizer.errors import MediaError
 from anonymizer.media.colour import Pixels, to_rgb
 from anonymizer.media.demux import Demuxer
-from anonymizer.media.files import cause_of
+from anonymizer.media.files import Closing, cause_of
 from anonymizer.media.video_info import VideoInfo
 
 
-class VideoReader:
+class VideoReader(Closing):
     """Reads the main video stream of a file once, from start to end. A context manager.
 
     Frames come upright: turned as the file says it is to be shown. Transparency is not read. Damage that a
@@ -157,14 +155,6 @@ class VideoReader:
         with self._lock:
             self._closed = True
             self._demuxer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _error_detection(stream: VideoStream) -> str:
