@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
@@ -28,7 +28,10 @@ from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.mesh import MeshEstimator
+from anonymizer.prefetch import prefetch
 from anonymizer.track import follow
+
+BATCHES_AHEAD = 1  # that are tracked while others are rendered
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
@@ -117,11 +120,12 @@ class Anonymizer:
         """
         uploaded = (self._upload(batch) for batch in batches)
         source: bytes | None = None
-        tracked = follow(uploaded, self._detector, self.config)
-        for frames, faces in self._timed(tracked, "detect and track"):
-            source = source or _digest(frames.pixels[0])
-            seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
-            yield self._replace(frames, faces, seeds)
+        tracked = self._timed(follow(uploaded, self._detector, self.config), "detect and track")
+        with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
+            for frames, faces in found:
+                source = source or _digest(frames.pixels[0])
+                seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
+                yield self._replace(frames, faces, seeds)
 
     def inspect(self, frames: Frames) -> Faces:
         """The faces that ``stills`` would replace."""

@@ -17,7 +17,8 @@ from anonymizer import weights
 from anonymizer.errors import ConfigError, WeightsError
 
 Engine = Callable[..., Any]
-SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}  # bf16 moves points by pixels
+SETTINGS = {"PERFORMANCE_HINT": "LATENCY"}
+EXACT = {"INFERENCE_PRECISION_HINT": "f32"}  # otherwise bfloat16 on CPUs that have it: half the time
 
 
 def pick(name: str) -> torch.device:
@@ -46,17 +47,18 @@ def batch_size(device: torch.device) -> int:
     return max(4, min(64, torch.cuda.get_device_properties(device).total_memory >> 30))
 
 
-def compile(module: nn.Module, device: torch.device, *example: Tensor) -> Engine:
+def compile(module: nn.Module, device: torch.device, *example: Tensor, exact: bool = True) -> Engine:
     """Make ``module`` fast on ``device``: takes and returns float32 tensors that lie there.
 
     Args:
         module: a network in eval mode whose arguments are float32 tensors.
         device: from ``pick``.
         example: one valid set of arguments; all axes may vary later in the way the network allows.
+        exact: whether float32 is needed on a CPU: three digits do not do where points or colours come out.
     """
     if device.type == "cuda":
         return _half(module, device)
-    return _openvino(module, example)
+    return _openvino(module, example, SETTINGS | EXACT if exact else SETTINGS)
 
 
 def _half(module: nn.Module, device: torch.device) -> Engine:
@@ -70,7 +72,7 @@ def _half(module: nn.Module, device: torch.device) -> Engine:
     return run
 
 
-def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
+def _openvino(module: nn.Module, example: tuple[Tensor, ...], settings: dict[str, str]) -> Engine:
     from anonymizer.quiet import openvino
 
     path = weights.cache_dir() / "openvino" / f"{type(module).__name__}-{_fingerprint(module)}.xml"
@@ -79,7 +81,7 @@ def _openvino(module: nn.Module, example: tuple[Tensor, ...]) -> Engine:
             _convert(module, example, path)
     except OSError as error:
         raise WeightsError(f"the converted network cannot be kept: {error.strerror}", path=path) from error
-    compiled = openvino.compile_model(path, "CPU", SETTINGS)
+    compiled = openvino.compile_model(path, "CPU", settings)
 
     def run(*inputs: Tensor) -> Any:
         results = compiled([value.contiguous().numpy() for value in inputs], share_inputs=True)

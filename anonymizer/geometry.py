@@ -161,8 +161,7 @@ def vertex_normals(points: Tensor, triangles: Tensor) -> Tensor:
 def rasterize(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Draw meshes into square patches: which triangle is nearest at every pixel, and where in it.
 
-    Triangles that face away are not drawn. All triangles of all meshes are tested at once, each inside a window
-    as large as the largest triangle.
+    Triangles that face away are not drawn. Those of about one size are tested at once, for all meshes.
 
     Args:
         vertices: ``(N, V, 3)`` in patch pixels.
@@ -175,27 +174,42 @@ def rasterize(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
     """
     count, device = len(vertices), vertices.device
     corners = vertices[:, triangles]  # (N, T, 3, 3)
-    low = corners[..., :2].amin(2).floor()
-    span = corners[..., :2].amax(2).ceil() - low
-    window = int(span.amax().clamp(1, size).item()) if count else 1
-    offset = pixel_grid(window, device)
-    pixel = low[:, :, None] + offset  # (N, T, window * window, 2)
-    bary = _barycentric(corners[..., :2], pixel)
-    depth = (bary * corners[:, :, None, :, 2]).sum(-1)
-    inside = (bary >= -1e-4).all(-1) & (pixel >= 0).all(-1) & (pixel < size).all(-1)
-    inside &= _area(corners[..., :2])[:, :, None] > 1e-6
-    mesh, triangle, sample = inside.nonzero(as_tuple=True)
-    spot = pixel[mesh, triangle, sample].floor().long()
-    flat = (mesh * size + spot[:, 1]) * size + spot[:, 0]
-    order = ((depth[mesh, triangle, sample] * 1024).round().long() << 16) + triangle
+    mesh, triangle = (_area(corners[..., :2]) > 1e-6).nonzero(as_tuple=True)
+    corners = corners[mesh, triangle]  # (M, 3, 3), those that face the camera
+    span = corners[..., :2].amax(1).ceil() - corners[..., :2].amin(1).floor()
+    level = span.amax(1).clamp(1, size).log2().ceil().int()
+    parts = []
+    for power in range((size - 1).bit_length() + 1):
+        chosen = (level == power).nonzero()[:, 0]
+        row, spot, bary = _fragments(corners[chosen], min(size, 1 << power), size)
+        parts.append((chosen[row], spot, bary))
+    row, spot, bary = (torch.cat(values) for values in zip(*parts, strict=True))
+    flat = mesh[row] * size * size + spot
+    depth = (bary * corners[row, :, 2]).sum(-1)
+    order = ((depth * 1024).round().long() << 16) + triangle[row]
     nearest = torch.full((count * size * size,), torch.iinfo(torch.int64).max, device=device)
     nearest.scatter_reduce_(0, flat, order, "amin")
     drawn = nearest != torch.iinfo(torch.int64).max
     index = torch.where(drawn, nearest & 0xFFFF, -1)
     winner = order == nearest[flat]
     coordinates = torch.zeros(count * size * size, 3, device=device)
-    coordinates[flat[winner]] = bary[mesh, triangle, sample][winner]
+    coordinates[flat[winner]] = bary[winner]
     return index.reshape(count, size, size), coordinates.reshape(count, size, size, 3)
+
+
+def _fragments(corners: Tensor, window: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels of a patch that triangles ``(M, 3, 3)`` no larger than a window cover.
+
+    Returns:
+        triangle ``(K,)`` and pixel ``(K,)``, counted row by row, both int64, and barycentric coordinates ``(K, 3)``.
+    """
+    flat = corners[..., :2]
+    pixel = flat.amin(1, keepdim=True).floor() + pixel_grid(window, corners.device)  # (M, window * window, 2)
+    bary = _barycentric(flat, pixel)
+    inside = (bary.amin(-1) >= -1e-4) & (pixel.amin(-1) >= 0) & (pixel.amax(-1) < size)
+    row, sample = inside.nonzero(as_tuple=True)
+    x, y = pixel[row, sample].floor().long().unbind(1)
+    return row, y * size + x, bary[row, sample]
 
 
 def _area(corners: Tensor) -> Tensor:
@@ -205,10 +219,9 @@ def _area(corners: Tensor) -> Tensor:
 
 
 def _barycentric(corners: Tensor, points: Tensor) -> Tensor:
-    """Barycentric coordinates ``(..., P, 3)`` of ``points (..., P, 2)`` in triangles ``(..., 3, 2)``."""
+    """Barycentric coordinates ``(..., P, 3)`` of ``points (..., P, 2)`` in triangles ``(..., 3, 2)`` of some area."""
     a, b, c = (corner[..., None, :] for corner in corners.unbind(-2))
     area = _area(corners)[..., None]
-    area = torch.where(area.abs() < 1e-9, torch.full_like(area, 1e-9), area)
     ab = (b[..., 0] - a[..., 0]) * (points[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (points[..., 0] - a[..., 0])
     ca = (a[..., 0] - c[..., 0]) * (points[..., 1] - c[..., 1]) - (a[..., 1] - c[..., 1]) * (points[..., 0] - c[..., 0])
     weight_c, weight_b = ab / area, ca / area

@@ -53,67 +53,71 @@ def harmonics(normals: Tensor) -> Tensor:
 
 
 def to_ycc(colour: Tensor) -> Tensor:
-    """RGB ``(..., 3)`` in 0..1 to luma in 0..1 and two chroma channels around 0."""
-    return colour @ TO_YCC.T.to(colour.device)
+    """RGB ``(N, 3, P)`` in 0..1 to luma in 0..1 and two chroma channels around 0."""
+    return TO_YCC.to(colour.device) @ colour
 
 
 def to_rgb(ycc: Tensor) -> Tensor:
     """The inverse of ``to_ycc``."""
-    return ycc @ torch.linalg.inv(TO_YCC).T.to(ycc.device)
+    return torch.linalg.inv(TO_YCC).to(ycc.device) @ ycc
 
 
 def fit_light(target: Tensor, source: Tensor, basis: Tensor, weights: Tensor) -> Light:
     """How the light on ``target`` differs from the one on ``source``.
 
     Args:
-        target, source: ``(N, P, 3)`` RGB in 0..1, the two faces' colours at the same P places.
+        target, source: ``(N, 3, P)`` RGB in 0..1, the two faces' colours at the same P places.
         basis: ``(N, P, 4)``, harmonics of the normals there.
         weights: ``(N, P)``, 0 where a place is not seen.
     """
     luma, chroma = _split(target)
     own_luma, own_chroma = _split(source)
-    after, rest = _robust_fit(basis, luma.log(), weights)
-    before, own_rest = _robust_fit(basis, own_luma.log(), weights)
+    after, rest = _robust_fit(basis, luma.log().transpose(1, 2), weights)
+    before, own_rest = _robust_fit(basis, own_luma.log().transpose(1, 2), weights)
     mean, spread = _spread(chroma, weights)
     own_mean, own_spread = _spread(own_chroma, weights)
     contrast = (rest / own_rest).clamp(*CONTRAST)
-    ceiling = HIGHLIGHT * (luma[..., 0] * (weights > 0)).amax(1)
+    ceiling = HIGHLIGHT * (luma[:, 0] * (weights > 0)).amax(1)
     return Light(before, after, contrast, ceiling, (spread / own_spread).clamp(0, 1), own_mean, mean)
 
 
-def apply_light(light: Light, colour: Tensor, basis: Tensor) -> Tensor:
-    """Relight pictures ``(N, 3, S, S)`` in 0..1, given the harmonics ``(N, 4, S, S)`` of every pixel."""
-    luma, chroma = _split(colour.permute(0, 2, 3, 1))
-    contrast = light.contrast[:, None, None]
-    detail = contrast * (luma[..., 0].log() - _field(light.before, basis))
-    lit = (_field(light.after, basis) + detail).exp().minimum(light.ceiling[:, None, None])[..., None]
-    moved = (chroma - light.chroma_before[:, None, None]).clamp(-TINT, TINT) * light.saturation[:, None, None, None]
-    ycc = torch.cat([lit, lit * (moved + light.chroma_after[:, None, None])], dim=-1)
-    return to_rgb(ycc).clamp(0, 1).permute(0, 3, 1, 2)
+def exposure(light: Light, basis: Tensor) -> Tensor:
+    """What to add to the contrasted log brightness at places with the harmonics ``(N, P, 4)``: ``(N, P, 1)``."""
+    return _field(light.after, basis) - light.contrast[:, None, None] * _field(light.before, basis)
+
+
+def apply_light(light: Light, colour: Tensor, exposed: Tensor) -> Tensor:
+    """Relight pictures ``(N, 3, S, S)`` in 0..1, given the ``exposure`` ``(N, 1, S, S)`` of every pixel."""
+    luma, chroma = _split(colour.flatten(2))
+    lit = (light.contrast[:, None, None] * luma.log() + exposed.flatten(2)).exp()
+    lit = lit.minimum(light.ceiling[:, None, None])
+    moved = (chroma - light.chroma_before[..., None]).clamp(-TINT, TINT) * light.saturation[:, None, None]
+    ycc = torch.cat([lit, lit * (moved + light.chroma_after[..., None])], dim=1)
+    return to_rgb(ycc).clamp(0, 1).view_as(colour)
 
 
 def _field(coefficients: Tensor, basis: Tensor) -> Tensor:
-    """Log brightness ``(N, S, S)``, kept from running away where the face turns out of sight."""
+    """Log brightness ``(N, P, 1)``, kept from running away where the face turns out of sight."""
     frontal = (coefficients[:, 0] - coefficients[:, 3])[:, None, None]
-    return torch.einsum("ncyx,nc->nyx", basis, coefficients).clamp(frontal - DARKER, frontal + BRIGHTER)
+    return (basis @ coefficients[..., None]).clamp(frontal - DARKER, frontal + BRIGHTER)
 
 
 def _spread(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean ``(N, C)`` and mean deviation ``(N,)`` of ``values (N, P, C)``, never quite 0."""
+    """Weighted mean ``(N, C)`` and mean deviation ``(N,)`` of ``values (N, C, P)``, never quite 0."""
     mean = _mean(values, weights)
-    return mean, _mean((values - mean[:, None]).abs(), weights).sum(1) + 1e-3
+    return mean, _mean((values - mean[..., None]).abs(), weights).sum(1) + 1e-3
 
 
 def _split(colour: Tensor) -> tuple[Tensor, Tensor]:
-    """Luma ``(..., 1)``, never black, and chroma ``(..., 2)`` relative to it."""
+    """Luma ``(N, 1, P)``, never black, and chroma ``(N, 2, P)`` relative to it."""
     ycc = to_ycc(colour)
-    luma = ycc[..., :1].clamp(min=DARKEST)
-    return luma, ycc[..., 1:] / luma
+    luma = ycc[:, :1].clamp(min=DARKEST)
+    return luma, ycc[:, 1:] / luma
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted means ``(N, C)`` of ``values (N, P, C)``."""
-    return (values * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    """Weighted means ``(N, C)`` of ``values (N, C, P)``."""
+    return (values * weights[:, None]).sum(2) / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
 
 def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,4 +134,4 @@ def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor,
         coefficients = torch.linalg.solve(weighted @ basis + prior, weighted @ values)
         residual = (values - basis @ coefficients).abs()
         steady = weights / (1 + (residual[..., 0] / ROBUST).square())
-    return coefficients[..., 0], _mean(residual, steady)[:, 0] + 1e-3
+    return coefficients[..., 0], _mean(residual.transpose(1, 2), steady)[:, 0] + 1e-3

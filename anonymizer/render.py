@@ -95,7 +95,7 @@ class Renderer:
         real = geometry.cut_patches(frames.pixels, frame, to_patch, size)
         real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
         found = compare_light(real, real_at, colour, vertices / raster, basis)
-        lit = light.apply_light(found, colour, self._spread(basis, drawn, size))
+        lit = light.apply_light(found, colour, self._spread(light.exposure(found, basis), drawn, size))
         alpha = self._alpha(drawn, size)
         return Patches(frame, match_sharpness(lit, real, alpha), alpha, to_patch)
 
@@ -157,6 +157,6 @@ def _into_patch(points: Tensor, to_patch: Tensor, side: Tensor, size: int) -> Te
 
 
 def at(pictures: Tensor, where: Tensor) -> Tensor:
-    """Colours ``(N, P, 3)`` of ``pictures (N, 3, S, S)`` at ``where (N, P, 2)`` in 0..1."""
+    """Colours ``(N, C, P)`` of ``pictures (N, C, S, S)`` at ``where (N, P, 2)`` in 0..1."""
     grid = (where * 2 - 1)[:, :, None]
-    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[..., 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,28 +16,30 @@ def match_sharpness(picture: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """Blur pictures until they hold as little fine detail as their references; they are never sharpened.
 
     Args:
-        picture, reference: ``(N, 3, S, S)`` in 0..1.
+        picture, reference: ``(N, 3, S, S)`` in 0..1, sides a multiple of 8.
         mask: ``(N, 1, S, S)`` in 0..1, where detail is compared.
     """
-    size = picture.shape[-1]
-    levels = [picture]
-    for level in range(1, LEVELS):
-        small = F.avg_pool2d(picture, 2**level)
-        coarse = F.interpolate(small, size, mode="bilinear", align_corners=False)
-        levels.append(F.avg_pool2d(coarse, 2**level + 1, 1, 2 ** (level - 1), count_include_pad=False))
-    wanted = _detail(reference, mask)
-    found = torch.stack([_detail(level, mask) for level in levels])
-    result = levels[0]
-    for level in range(1, LEVELS):
-        above, below = found[level - 1].log(), found[level].log()
-        share = ((above - wanted.log()) / (above - below).clamp(min=1e-3)).clamp(0, 1)
-        result = torch.lerp(result, levels[level], share[:, None, None, None])
+    pyramid = [picture]
+    for _ in range(1, LEVELS):
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+    wanted = _detail(reference.mean(1, keepdim=True), mask).log()
+    found = [_detail(_enlarge(level.mean(1, keepdim=True), times), mask).log() for times, level in enumerate(pyramid)]
+    shares = [((a - wanted) / (a - b).clamp(min=1e-3)).clamp(0, 1)[:, None, None, None] for a, b in pairwise(found)]
+    result = pyramid[-1]
+    for finer, share in zip(pyramid[-2::-1], shares[::-1], strict=True):
+        result = torch.lerp(finer, _enlarge(result, 1), share)
     return result
 
 
-def _detail(pictures: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute Laplacian of the brightness, ``(N,)``."""
-    grey = pictures.mean(1, keepdim=True)
+def _enlarge(pictures: Tensor, times: int) -> Tensor:
+    """Double the sides ``times`` times: the corner cutting of Chaikin, whose limit is the quadratic B-spline."""
+    for _ in range(times):
+        pictures = F.interpolate(pictures, scale_factor=2, mode="bilinear", align_corners=False)
+    return pictures
+
+
+def _detail(grey: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute Laplacian of pictures ``(N, 1, S, S)``: ``(N,)``."""
     inner = mask[:, :, 1:-1, 1:-1]
     sides = grey[:, :, 1:-1, :-2] + grey[:, :, 1:-1, 2:] + grey[:, :, :-2, 1:-1] + grey[:, :, 2:, 1:-1]
     laplacian = (4 * grey[:, :, 1:-1, 1:-1] - sides).abs()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from anonymizer.batches import UNTRACKED, Faces
 from anonymizer.media.image import read_image
-from anonymizer.media.prefetch import prefetch
 from anonymizer.media.video import VideoReader
+from anonymizer.prefetch import prefetch
 from pipelines.images import as_frames
 from pipelines.inputs import Kind, Source
 from pipelines.video import BATCHES_AHEAD

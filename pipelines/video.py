@@ -13,9 +13,9 @@ import click
 
 from anonymizer.batches import Frames
 from anonymizer.errors import LeakError
-from anonymizer.media.prefetch import prefetch
 from anonymizer.media.video import VideoReader
 from anonymizer.media.video_writer import VideoWriter
+from anonymizer.prefetch import prefetch
 from pipelines.plan import Job
 from pipelines.progress import progress
 from pipelines.report import Result

@@ -14,6 +14,7 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS, Both, Detector
+from anonymizer.detect.base import CHUNK
 from anonymizer.detect.centerface import EDGE, OVERLAP, CenterFaceDetector, searches
 from anonymizer.detect.mtcnn import MtcnnDetector
 from anonymizer.errors import DetectionError
@@ -167,7 +168,7 @@ def test_many_frames_are_searched_in_parts(
     centerface: Detector, crowd: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = centerface.detect(crowd)
-    monkeypatch.setattr("anonymizer.detect.base.CHUNK", 2 * 240 * 320)
+    monkeypatch.setitem(CHUNK, "cpu", 2 * 240 * 320)
     parts = centerface.detect(crowd)
     assert torch.equal(parts.frame, together.frame)
     assert torch.allclose(parts.boxes, together.boxes, atol=0.01)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from anonymizer.media.prefetch import prefetch
+from anonymizer.prefetch import prefetch
 
 
 def threads() -> set[str]:

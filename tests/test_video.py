@@ -15,9 +15,9 @@ from video_samples import make_video, picture, read, through
 
 from anonymizer.batches import Frames
 from anonymizer.errors import ConfigError, MediaError
-from anonymizer.media.prefetch import prefetch
 from anonymizer.media.video import VideoReader
 from anonymizer.media.video_writer import VideoWriter
+from anonymizer.prefetch import prefetch
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

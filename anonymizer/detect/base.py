@@ -11,7 +11,7 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames
 
 OVERLAP = 0.3  # intersection over union from which two boxes are the same face
-CHUNK = 1 << 22  # pixels that are searched together
+CHUNK = {"cpu": 1 << 20, "cuda": 1 << 24}  # pixels that are searched together
 
 
 class Detector(Protocol):
@@ -34,12 +34,12 @@ class Detector(Protocol):
         ...
 
 
-def chunks(frames: Frames) -> Iterator[tuple[int, Tensor]]:
-    """Cut a batch into parts of bounded size: the index of the first frame, and the pixels with 8 bits."""
+def chunks(frames: Frames, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+    """Cut a batch into parts that suit a device: the index of the first frame, and the pixels there, with 8 bits."""
     height, width = frames.size
-    step = max(1, CHUNK // max(1, height * width))
+    step = max(1, CHUNK[device.type] // max(1, height * width))
     for start in range(0, len(frames), step):
-        pixels = frames.pixels[start : start + step]
+        pixels = frames.pixels[start : start + step].to(device)
         yield start, pixels if pixels.dtype == torch.uint8 else (pixels.to(torch.int32) >> 8).to(torch.uint8)
 
 

@@ -58,12 +58,11 @@ class CenterFaceDetector:
     def __init__(self, config: DetectConfig, device: torch.device) -> None:
         self._config = config
         self._device = device
-        self._network = devices.compile(weights.load("centerface"), device, torch.zeros(1, 3, 64, 64))
+        self._network = devices.compile(weights.load("centerface"), device, torch.zeros(1, 3, 64, 64), exact=False)
 
     def detect(self, frames: Frames) -> Faces:
         parts = []
-        for start, pixels in base.chunks(frames):
-            pixels = pixels.to(self._device)
+        for start, pixels in base.chunks(frames, self._device):
             for search in searches(*frames.size, self._config.max_side, self._config.thorough):
                 for window in search.windows:
                     found = self._look(pixels[:, window.rows, window.columns], search, window)

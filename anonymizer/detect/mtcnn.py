@@ -42,8 +42,7 @@ class MtcnnDetector:
         height, width = frames.size
         overview = min(ENLARGE, OVERVIEW / max(height, width))
         parts = []
-        for start, pixels in base.chunks(frames):
-            pixels = pixels.to(self._device)
+        for start, pixels in base.chunks(frames, self._device):
             for scale in (overview, 1) if overview < 1 else (overview,):
                 images = base.resize(pixels, scale)
                 to_frame = torch.tensor([width / images.shape[3], height / images.shape[2]])

@@ -135,7 +135,7 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces) -> list[bool]:
 def _opacity(patches: Patches, points: Tensor) -> Tensor:
     """Opacity ``(N, P)`` of patches at points of the frame ``(N, P, 2)``, on the host."""
     where = apply_affine(patches.to_patch, points) / patches.alpha.shape[-1]
-    return at(patches.alpha, where.to(patches.alpha.device))[..., 0].cpu()
+    return at(patches.alpha, where.to(patches.alpha.device))[:, 0].cpu()
 
 
 def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:

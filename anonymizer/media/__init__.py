@@ -1,11 +1,10 @@
 """Photographs and videos: reading and writing them.
 
-Modules, lower ones first: ``files``, ``prefetch``; for photographs ``icc``, ``deep``, ``formats``, ``image``; for
+Modules, lower ones first: ``files``; for photographs ``icc``, ``deep``, ``formats``, ``image``; for
 videos ``colour``, ``demux``, ``video_info``, ``encoders``, ``tracks``, ``voice``, ``video``, ``video_writer``.
 """
 
 from anonymizer.media.image import Image, read_image, write_image
-from anonymizer.media.prefetch import prefetch
 from anonymizer.media.video import VideoReader
 from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.video_writer import AudioMode, VideoWriter
@@ -16,7 +15,6 @@ __all__ = [
     "VideoInfo",
     "VideoReader",
     "VideoWriter",
-    "prefetch",
     "read_image",
     "write_image",
 ]

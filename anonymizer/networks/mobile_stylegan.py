@@ -24,6 +24,12 @@ BLOCKS = (
     (128, 64),
 )  # channels in, out
 CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64}  # resolution: channels
+HAAR = [  # mean, vertical, horizontal, diagonal
+    [[0.5, 0.5], [0.5, 0.5]],
+    [[0.5, 0.5], [-0.5, -0.5]],
+    [[0.5, -0.5], [0.5, -0.5]],
+    [[0.5, -0.5], [-0.5, 0.5]],
+]
 STYLES = 1 + 3 * len(BLOCKS) + 1  # style inputs: the stem, three a block, the picture
 
 
@@ -50,9 +56,7 @@ class InverseHaar(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        mean, vertical = torch.tensor([[1, 1], [1, 1]]), torch.tensor([[1, 1], [-1, -1]])
-        kernel = torch.stack((mean, vertical, vertical.T, vertical * vertical.T)) / 2
-        self.kernel = nn.Buffer(kernel.repeat(channels, 1, 1).unsqueeze(1))  # (4 C, 1, 2, 2)
+        self.kernel = nn.Buffer(torch.tensor(HAAR * channels).unsqueeze(1))  # (4 C, 1, 2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv_transpose2d(x, self.kernel, stride=2, groups=self.channels)
