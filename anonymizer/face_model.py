@@ -29,6 +29,7 @@ OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
+LIFTS = 20  # rounds in which the depth of landmarks is found
 EXPRESSIONS = (
     "mouth open",
     "mouth width",
@@ -122,6 +123,21 @@ class FaceModel:
     def pose(self, points: Tensor) -> Pose:
         """The pose of meshes ``(N, 468, 3)``."""
         return Pose(*geometry.fit_similarity(self.mean, points, torch.ones(MESH_POINTS, device=points.device)))
+
+    def fit_landmarks(self, landmarks: Tensor) -> Tensor:
+        """The average face ``(N, 468, 3)``, held so that its features lie at ``landmarks (N, 5, 2)``.
+
+        The depth of the features is that of the last fit (POSIT: DeMenthon and Davis, IJCV 1995).
+        """
+        features = torch.stack([self.mean[rows, :].mean(0) for rows in map(list, FEATURES)])
+        shapes = features.expand(len(landmarks), -1, -1)
+        size = landmarks.std(1).norm(dim=1) / features[:, :2].std(0).norm()
+        depth = shapes[..., 2:] * size[:, None, None]
+        for _ in range(LIFTS):
+            lifted = torch.cat([landmarks, depth], dim=2)
+            pose = Pose(*geometry.fit_similarity(features, lifted, torch.ones(len(features))))
+            depth = self.place(shapes, pose)[..., 2:]
+        return self.place(self.mean.expand(len(landmarks), -1, -1), pose)
 
     def unpose(self, points: Tensor, pose: Pose) -> Tensor:
         """Canonical shapes of meshes ``(N, P, 3)``, expression included."""

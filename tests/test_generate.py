@@ -7,16 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
 from anonymizer.config import GenerateConfig
-from anonymizer.face_model import load_face_model, measure_expression
+from anonymizer.face_model import FEATURES, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.generate.synthetic import CELL, Synthetic, neighbours
 from anonymizer.mesh import MeshEstimator
-from anonymizer.render import Renderer
+from anonymizer.render import Renderer, Views
 
 CPU = torch.device("cpu")
 CENTRES = torch.tensor([[168.0, 195.0], [472.0, 195.0]])  # of the faces in ``picture``
@@ -28,8 +28,8 @@ def estimator() -> MeshEstimator:
 
 
 @pytest.fixture(scope="module")
-def faces() -> Faces:
-    """The faces of ``frames``, as a detector would find them."""
+def places() -> Faces:
+    """Where the faces of ``frames`` are, roughly."""
     centres = torch.cat([CENTRES, torch.tensor([640.0, 0]) + CENTRES.flip(0) * torch.tensor([-1.0, 1])])
     half = torch.tensor([55.0, 70.0])
     spots = torch.tensor([[-30.0, -28], [30, -28], [0, 5], [-25, 38], [25, 38]])
@@ -43,8 +43,15 @@ def faces() -> Faces:
 
 
 @pytest.fixture(scope="module")
-def meshes(frames: Frames, faces: Faces, estimator: MeshEstimator) -> Meshes:
-    return estimator.estimate(frames, faces)
+def meshes(frames: Frames, places: Faces, estimator: MeshEstimator) -> Meshes:
+    return estimator.estimate(frames, places)
+
+
+@pytest.fixture(scope="module")
+def faces(places: Faces, meshes: Meshes) -> Faces:
+    """The faces of ``frames``, as a detector would find them."""
+    landmarks = torch.stack([meshes.points[:, rows, :2].mean(1) for rows in map(list, FEATURES)], dim=1)
+    return replace(places, landmarks=landmarks)
 
 
 @pytest.fixture(scope="module", params=sorted(GENERATORS))
@@ -105,30 +112,68 @@ def synthetic(studio: Studio) -> Synthetic:
     return Synthetic(GenerateConfig(max_yaw=60), studio, Renderer(model, CPU), model)
 
 
-@pytest.mark.parametrize("fault", ["presence", "elsewhere", "slipped", "shrunk", "nan", "steep"])
-def test_a_doubtful_face_is_covered_solid(
+@pytest.mark.parametrize("fault", ["absent", "elsewhere", "slipped", "shrunk", "turned"])
+def test_a_mesh_that_the_detector_contradicts_is_not_used(
     synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, fault: str
 ) -> None:
-    points, presence = meshes.points.clone(), meshes.presence.clone()
-    if fault == "presence":
-        presence[0] = 0.1
-        points[0] += torch.tensor([20.0, 12.0, 0.0])
-    elif fault == "elsewhere":
-        points[0] += 300
-    elif fault == "slipped":
-        points[0, :, 0] += 45
-    elif fault == "shrunk":
-        points[0] = (points[0] - points[0].mean(0)) * 0.62 + points[0].mean(0)
-    elif fault == "nan":
-        points[0] = float("nan")
-    else:
-        turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-        points[0] = (points[0] - points[0].mean(0)) @ turn + points[0].mean(0)
-    patches, outcomes = synthetic.generate(frames, faces, Meshes(points, presence), [11, 12, 13, 14])
-    assert outcomes[0] in {Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED}
-    assert outcomes[1:] == [Outcome.GENERATED] * 3
+    points, middle = meshes.points.clone(), meshes.points[0].mean(0)
+    turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    points[0] = {
+        "absent": points[0] * float("nan"),
+        "elsewhere": points[0] + 300,
+        "slipped": points[0] + torch.tensor([20.0, 12.0, 0.0]),
+        "shrunk": (points[0] - middle) * 0.62 + middle,
+        "turned": (points[0] - middle) @ turn + middle,
+    }[fault]
+    wrong, none = Meshes(points, meshes.presence), replace(meshes, points=points * float("nan"))
+    done, expected = (
+        compose(frames[:1], synthetic.generate(frames[:1], faces[:1], found[:1], [11])[0]) for found in (wrong, none)
+    )
+    assert torch.equal(done.pixels, expected.pixels)
+
+
+class Sieve(Renderer):
+    """Draws faces that do not hide what is behind them."""
+
+    def render(self, frames: Frames, frame: torch.Tensor, meshes: Meshes, views: Views, size: int) -> Patches:
+        patches = super().render(frames, frame, meshes, views, size)
+        return replace(patches, alpha=patches.alpha * 0.4)
+
+
+@pytest.mark.parametrize("fault", ["no mesh", "steep pose", "generation failed"])
+def test_a_face_that_cannot_be_generated_is_covered_solid(
+    studio: Studio, frames: Frames, faces: Faces, meshes: Meshes, fault: str
+) -> None:
+    model, landmarks, points = load_face_model(), faces.landmarks.clone(), meshes.points.clone()
+    if fault == "no mesh":
+        landmarks[0] += 200
+    elif fault == "steep pose":
+        turn = torch.tensor([[0.2, 0, 0.98], [0, 1, 0], [-0.98, 0, 0.2]])
+        points[0] = model.mean @ turn * 55 + torch.tensor([*faces.boxes[0, :2].tolist(), 0]) + torch.tensor([55, 40, 0])
+        landmarks[0] = torch.stack([points[0, list(rows), :2].mean(0) for rows in FEATURES])
+    renderer = (Sieve if fault == "generation failed" else Renderer)(model, CPU)
+    synthetic = Synthetic(GenerateConfig(), studio, renderer, model)
+    seen = replace(faces, landmarks=landmarks)
+    patches, outcomes = synthetic.generate(frames, seen, Meshes(points, meshes.presence), [11, 12, 13, 14])
+    assert outcomes[0] == fault
+    assert outcomes[1:] == [Outcome.FAILED if fault == "generation failed" else Outcome.GENERATED] * 3
     hidden = inner(compose(frames, patches), faces, 0)
     assert hidden.flatten(0, 1).std(0).max() == 0
+
+
+def test_where_no_face_was_seen_the_surroundings_are_continued(
+    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes
+) -> None:
+    slope = torch.linspace(40, 200, frames.size[1]).byte()
+    wall = Frames(slope[None, None, :, None].expand(1, frames.size[0], -1, 3).contiguous(), frames.times[:1])
+    painted = wall.pixels.clone()
+    x0, y0, x1, y1 = (int(value) for value in faces.boxes[0].tolist())
+    painted[:, y0:y1, x0:x1] = torch.randint(256, (1, y1 - y0, x1 - x0, 3)).byte()
+    assumed, absent = replace(faces[:1], scores=torch.zeros(1)), Meshes(meshes.points[:1], torch.zeros(1))
+    patches, outcomes = synthetic.generate(Frames(painted, wall.times), assumed, absent, [11])
+    done = compose(Frames(painted, wall.times), patches)
+    assert outcomes == [Outcome.NO_MESH]
+    assert (inner(done, faces, 0).int() - inner(wall, faces, 0).int()).abs().max() < 25
 
 
 def test_the_new_face_has_pose_and_expression_of_the_old(

@@ -21,7 +21,8 @@ class Cover:
     """Hides faces behind an ellipse.
 
     Args:
-        method: ``solid`` in the average colour, ``pixelate`` into a few blocks, or ``blur`` as strongly as that.
+        method: ``solid`` in the average colour, ``pixelate`` into a few blocks, ``blur`` as strongly as that, or
+            ``fill`` with the colours around it, of which nothing lies inside.
     """
 
     def __init__(self, method: str = "solid") -> None:
@@ -36,16 +37,35 @@ class Cover:
         centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
         side = (MARGIN * faces.sizes.amax(1)).clamp(min=2)
         to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), SIZE)
-        colour = self._colours(frames, faces.frame, to_patch)
-        alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True)).to(colour.device)
+        pictures = geometry.cut_patches(frames.pixels, faces.frame, to_patch, SIZE)
+        alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True)).to(pictures.device)
+        colour = fill(pictures, alpha == 0) if self._method == "fill" else self._coarse(pictures)
         return [Patches(faces.frame, colour, alpha, to_patch)], [Outcome.COVERED] * len(faces)
 
-    def _colours(self, frames: Frames, frame: Tensor, to_patch: Tensor) -> Tensor:
-        cells = 1 if self._method == "solid" else CELLS
-        few = F.avg_pool2d(geometry.cut_patches(frames.pixels, frame, to_patch, SIZE), SIZE // cells)
+    def _coarse(self, pictures: Tensor) -> Tensor:
+        few = F.avg_pool2d(pictures, SIZE // (1 if self._method == "solid" else CELLS))
         if self._method != "blur":
             return F.interpolate(few, SIZE, mode="nearest")
         return F.interpolate(few, SIZE, mode="bicubic").clamp(0, 1)
+
+
+def fill(pictures: Tensor, known: Tensor) -> Tensor:
+    """Continue the known pixels smoothly over the others: pull-push (Gortler et al., "The Lumigraph", SIGGRAPH 1996).
+
+    Args:
+        pictures: ``(N, C, S, S)``, S a power of two.
+        known: ``(N, 1, S, S)`` bool; the other pixels have no effect. Where nothing is known, the result is black.
+    """
+    levels = [(pictures, known.float())]
+    while levels[-1][0].shape[-1] > 1:
+        colour, weight = levels[-1]
+        share = F.avg_pool2d(weight, 2)
+        levels.append((F.avg_pool2d(colour * weight, 2) / share.clamp(min=1e-6), (share > 0).float()))
+    result = levels[-1][0]
+    for colour, weight in levels[-2::-1]:
+        smooth = F.interpolate(result, scale_factor=2, mode="bilinear", align_corners=False)
+        result = torch.lerp(smooth, colour, weight)
+    return result
 
 
 def _ellipses(shares: Tensor) -> Tensor:
