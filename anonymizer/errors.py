@@ -5,7 +5,6 @@
     ├── WeightsError           a model file is missing, altered or does not fit its network
     ├── MediaError             a file cannot be read or written
     ├── DetectionError         faces cannot be looked for
-    ├── GenerationError        a replacement face cannot be made
     └── LeakError              a real face is, or may be, still visible
 
 Each carries the path and the presentation time it belongs to, as far as they are known. Nothing is ever
@@ -52,10 +51,6 @@ class MediaError(AnonymizerError):
 
 class DetectionError(AnonymizerError):
     """Faces cannot be looked for."""
-
-
-class GenerationError(AnonymizerError):
-    """A replacement face cannot be made."""
 
 
 class LeakError(AnonymizerError):

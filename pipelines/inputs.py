@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import PIL.Image
-
 from anonymizer.errors import AnonymizerError, MediaError
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import cause_of
-from anonymizer.media.formats import FORMATS
+from anonymizer.media.formats import FORMATS, is_photograph
 
 
 class Kind(StrEnum):
@@ -30,9 +28,6 @@ SUFFIXES = {
     **{suffix: Kind.PHOTO for form in FORMATS.values() for suffix in form.suffixes},
 }
 """What a name claims. It decides only where the content is not recognized: such a file is damaged, not left out."""
-
-STILL_BRANDS = {"heic", "heix", "heim", "heis", "mif1", "avif"}
-"""ISO media files with these brands hold a photograph, though FFmpeg takes it for a video."""
 
 EXAMPLES = 5
 """How many of the files that are left out for one reason are named."""
@@ -114,25 +109,16 @@ def kind_of(path: Path) -> Kind | None:
         path.open("rb").close()
     except OSError as error:
         raise MediaError(cause_of(error), path=path) from error
-    if _is_photo(path):
+    if is_photograph(path):
         return Kind.PHOTO
     return Kind.VIDEO if _is_video(path) else SUFFIXES.get(path.suffix.lower())
-
-
-def _is_photo(path: Path) -> bool:
-    PIL.Image.init()
-    try:
-        PIL.Image.open(path, formats=[name for name in FORMATS if name in PIL.Image.OPEN]).close()
-    except Exception:  # plugins raise all kinds; of a damaged photograph, the suffix decides
-        return False
-    return True
 
 
 def _is_video(path: Path) -> bool:
     try:
         with Demuxer(path) as demuxer:
             demuxer.main_video()
-            return demuxer.container.metadata.get("major_brand") not in STILL_BRANDS
+            return True
     except MediaError:
         return False
 

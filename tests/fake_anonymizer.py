@@ -17,7 +17,7 @@ from PIL import Image
 from anonymizer.anonymize import Anonymized
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
-from anonymizer.errors import GenerationError
+from anonymizer.errors import DetectionError
 from anonymizer.generate.base import Outcome
 from pipelines.cli import main
 
@@ -93,7 +93,7 @@ class Unable(FakeAnonymizer):
     def stills(self, frames: Frames) -> Anonymized:
         height, width = frames.size
         if height == width:
-            raise GenerationError("no faces for squares")
+            raise DetectionError("no faces for squares")
         if height > width:
             raise ZeroDivisionError("a portrait\nof nobody")
         return super().stills(frames)

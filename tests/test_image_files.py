@@ -17,8 +17,8 @@ from photo_samples import (
 )
 
 from anonymizer.errors import MediaError
-from anonymizer.media import image as image_module
-from anonymizer.media.image import Image, is_image, read_image, write_image
+from anonymizer.media.formats import is_photograph
+from anonymizer.media.image import Image, read_image, write_image
 
 
 def bad_files() -> dict[str, tuple[str, bytes, str]]:
@@ -76,7 +76,7 @@ def test_missing_folder_and_bomb(tmp_path: Path) -> None:
     bomb = encoded(PIL.Image.new("1", (20000, 20000)), "PNG")
     with pytest.raises(MediaError, match="million pixels"):
         read_image(save(tmp_path / "bomb.png", bomb))
-    assert is_image(tmp_path / "bomb.png")
+    assert is_photograph(tmp_path / "bomb.png")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -99,20 +99,20 @@ def test_wrong_suffix(tmp_path: Path) -> None:
 
 def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.heic", encoded(PIL.Image.fromarray(scene()), "HEIF"))
-    without = {name: form for name, form in image_module.FORMATS.items() if name != "HEIF"}
-    monkeypatch.setattr(image_module, "FORMATS", without)
-    assert is_image(path)
+    monkeypatch.delitem(PIL.Image.OPEN, "HEIF")
+    assert is_photograph(path)
     with pytest.raises(MediaError, match="pip install"):
         read_image(path)
+    with pytest.raises(MediaError, match="known kind"):
+        read_image(save(tmp_path / "a.png", b"no picture at all"))
 
 
-def test_is_image(tmp_path: Path) -> None:
+def test_is_photograph(tmp_path: Path) -> None:
     for kind in ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF", "HEIF"):
-        assert is_image(save(tmp_path / "x", encoded(PIL.Image.fromarray(scene()), kind))), kind
-    assert not is_image(save(tmp_path / "x", b"\0\0\0\x20ftypisom" + bytes(100)))
-    assert not is_image(save(tmp_path / "x", b""))
-    with pytest.raises(MediaError, match="no such file"):
-        is_image(tmp_path / "none")
+        assert is_photograph(save(tmp_path / "x", encoded(PIL.Image.fromarray(scene()), kind))), kind
+    assert not is_photograph(save(tmp_path / "x", b"\0\0\0\x20ftypisom" + bytes(100)))
+    assert not is_photograph(save(tmp_path / "x", b""))
+    assert not is_photograph(tmp_path / "none")
 
 
 FULL_DISK = """

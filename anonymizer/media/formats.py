@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -32,6 +33,31 @@ FORMATS = {
     "HEIF": Format((".heic", ".heif", ".hif"), deep=False, alpha=True),
 }
 """By Pillow's names."""
+
+
+def installed() -> list[str]:
+    """The keys of ``FORMATS`` for which there is a library."""
+    PIL.Image.init()
+    return [name for name in FORMATS if name in PIL.Image.OPEN]
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of HEIC or AVIF (ISO/IEC 23008-12)."""
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether the content of a file is a photograph, also of a kind for which a library is missing."""
+    try:
+        with path.open("rb") as file:
+            if is_heif(file.read(12)):
+                return True
+        PIL.Image.open(path, formats=installed()).close()
+    except PIL.Image.DecompressionBombError:
+        return True
+    except Exception:  # plugins raise all kinds
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from PIL import ImageOps, TiffImagePlugin
 from anonymizer.errors import MediaError
 from anonymizer.media.deep import deep_png, deep_tiff, read_deep
 from anonymizer.media.files import cause_of, check_readable, replacing
-from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of
+from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of, installed, is_heif
 from anonymizer.media.icc import cmyk_to_rgb, grey_curve, sound_profile
 
 try:
@@ -94,7 +94,7 @@ def read_image(path: str | Path) -> Image:
     path = Path(path)
     check_readable(path)
     data = path.read_bytes()
-    with _failures(path), PIL.Image.open(BytesIO(data), formats=tuple(FORMATS)) as picture:
+    with _failures(path), PIL.Image.open(BytesIO(data), formats=installed()) as picture:
         if _pages(picture) != 1:
             raise MediaError(f"holds {_pages(picture) or 'only previews of'} pictures, not one", path=path)
         deep, encoding = _is_deep(picture, data), encoding_of(picture, data)
@@ -110,31 +110,6 @@ def read_image(path: str | Path) -> Image:
         return Image(pixels, alpha, sound_profile(profile, b"RGB "), kind, encoding)
 
 
-def is_image(path: Path) -> bool:
-    """Whether the content of a file is a photograph, also of a kind for which a library is missing.
-
-    Raises:
-        MediaError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            if _is_heif(file.read(12)):
-                return True
-        with PIL.Image.open(path, formats=tuple(FORMATS)):
-            return True
-    except PIL.Image.DecompressionBombError:
-        return True
-    except (PIL.UnidentifiedImageError, *_DAMAGE) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise MediaError(cause_of(error), path=path) from error
-        return False
-
-
-def _is_heif(head: bytes) -> bool:
-    """Whether the first 12 bytes of a file are those of HEIC or AVIF (ISO/IEC 23008-12)."""
-    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
-
-
 @contextmanager
 def _failures(path: Path) -> Iterator[None]:
     """Turn what Pillow and OpenCV raise into ``MediaError``."""
@@ -144,7 +119,7 @@ def _failures(path: Path) -> Iterator[None]:
         raise MediaError(error.cause, path=path) from error
     except PIL.UnidentifiedImageError as error:
         with path.open("rb") as file:
-            missing = _is_heif(file.read(12))
+            missing = is_heif(file.read(12))
         cause = "is HEIC or AVIF, for which a library is missing: pip install 'anonymizer[heif]'"
         raise MediaError(cause if missing else "is not a picture of a known kind, or is damaged", path=path) from error
     except PIL.Image.DecompressionBombError as error:
