@@ -67,7 +67,7 @@ class GenerateConfig:
     method: Method = "generate"
     seed: int | None = None
     truncation: float = 0.7
-    max_yaw: float = 75.0
+    max_yaw: float = 95.0
     max_pitch: float = 40.0
 
     def __post_init__(self) -> None:

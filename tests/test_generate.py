@@ -109,7 +109,7 @@ def test_sixteen_bits_stay_sixteen_bits(generator: Generator, frames: Frames, fa
 @pytest.fixture(scope="module")
 def synthetic(studio: Studio) -> Synthetic:
     model = load_face_model()
-    return Synthetic(GenerateConfig(max_yaw=60), studio, Renderer(model, CPU), model)
+    return Synthetic(GenerateConfig(), studio, Renderer(model, CPU), model)
 
 
 @pytest.mark.parametrize("fault", ["absent", "elsewhere", "slipped", "shrunk", "turned"])
@@ -152,7 +152,7 @@ def test_a_face_that_cannot_be_generated_is_covered_solid(
         points[0] = model.mean @ turn * 55 + torch.tensor([*faces.boxes[0, :2].tolist(), 0]) + torch.tensor([55, 40, 0])
         landmarks[0] = torch.stack([points[0, list(rows), :2].mean(0) for rows in FEATURES])
     renderer = (Sieve if fault == "generation failed" else Renderer)(model, CPU)
-    synthetic = Synthetic(GenerateConfig(), studio, renderer, model)
+    synthetic = Synthetic(GenerateConfig(max_yaw=60), studio, renderer, model)
     seen = replace(faces, landmarks=landmarks)
     patches, outcomes = synthetic.generate(frames, seen, Meshes(points, meshes.presence), [11, 12, 13, 14])
     assert outcomes[0] == fault

@@ -22,9 +22,9 @@ from anonymizer.render import Renderer, Views, at, patch_size
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the height of the face
 PRESENCE = 0.5  # of a face that the detector did not see, in the eyes of the mesh network
 OVERLAP = 0.5  # intersection over union of mesh and detected box, below which the mesh shows something else
-HIDDEN = 0.9  # share of the inner mesh that a patch has to cover
+HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 NEARER = 0.8  # the detector sees far eyes and corners of mouths a little outside the head: so much of the way counts
-FILLED = 0.72  # share of the middle of the detected box that it has to cover
+FILLED = 0.6  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 FACES = 8  # that are rendered together
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
