@@ -27,6 +27,7 @@ from anonymizer.detect import DETECTORS
 from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.seeds import derive_seed
+from anonymizer.generate.steady import Steady
 from anonymizer.mesh import MeshEstimator
 from anonymizer.prefetch import prefetch
 from anonymizer.track import follow
@@ -119,13 +120,15 @@ class Anonymizer:
         them and in order.
         """
         uploaded = (self._upload(batch) for batch in batches)
-        source: bytes | None = None
+        source = b""
+        steady = Steady()
         tracked = self._timed(follow(uploaded, self._detector, self.config), "detect and track")
         with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
             for frames, faces in found:
-                source = source or _digest(frames.pixels[0])
+                if not source and len(faces):
+                    source = _digest(frames.pixels[faces.frame[0]])
                 seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
-                yield self._replace(frames, faces, seeds)
+                yield self._replace(frames, faces, seeds, steady)
 
     def inspect(self, frames: Frames) -> Faces:
         """The faces that ``stills`` would replace."""
@@ -147,13 +150,14 @@ class Anonymizer:
         done = self._replace(frames, faces, seeds)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
 
-    def _replace(self, frames: Frames, faces: Faces, seeds: list[int]) -> Anonymized:
+    def _replace(self, frames: Frames, faces: Faces, seeds: list[int], steady: Steady | None = None) -> Anonymized:
         with self._clock("mesh"):
             meshes = self._estimator.estimate(frames, faces) if self._estimator else Meshes.none()
         with self._clock("generate"):
             patches, outcomes = self._generator.generate(frames, faces, meshes, seeds)
+            covers, outcomes = steady.hold(frames, faces, outcomes) if steady else ([], outcomes)
         with self._clock("blend"):
-            done = compose(frames, patches)
+            done = compose(frames, [*patches, *covers])
         return Anonymized(done, faces, tuple(outcomes))
 
     @contextmanager

@@ -118,6 +118,7 @@ class Faces(Batch):
             corner on the left of the picture, the other corner.
         scores: ``(N,)`` float32 in 0..1.
         tracks: ``(N,)`` int64, the same number for the same face over time; ``UNTRACKED`` before tracking.
+        seen: ``(N,)`` bool, whether a detector found the face in this very frame; otherwise others tell where it is.
     """
 
     frame: Tensor
@@ -125,6 +126,7 @@ class Faces(Batch):
     landmarks: Tensor
     scores: Tensor
     tracks: Tensor
+    seen: Tensor
 
     SHAPES = {  # noqa: RUF012
         "frame": ("N",),
@@ -132,6 +134,7 @@ class Faces(Batch):
         "landmarks": ("N", 5, 2),
         "scores": ("N",),
         "tracks": ("N",),
+        "seen": ("N",),
     }
     TYPES = {  # noqa: RUF012
         "frame": INDEX,
@@ -139,6 +142,7 @@ class Faces(Batch):
         "landmarks": FLOAT,
         "scores": FLOAT,
         "tracks": INDEX,
+        "seen": (torch.bool,),
     }
 
     @classmethod
@@ -150,6 +154,7 @@ class Faces(Batch):
             torch.zeros(0, 5, 2),
             torch.zeros(0),
             torch.zeros(0, dtype=torch.int64),
+            torch.zeros(0, dtype=torch.bool),
         )
 
     @property

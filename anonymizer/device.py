@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ def compile(module: nn.Module, device: torch.device, *example: Tensor, exact: bo
         module: a network in eval mode whose arguments are float32 tensors.
         device: from ``pick``.
         example: one valid set of arguments; all axes may vary later in the way the network allows.
-        exact: whether float32 is needed on a CPU: three digits do not do where points or colours come out.
+        exact: whether three digits do not do, so that float32 is needed on a CPU.
     """
     if device.type == "cuda":
         return _half(module, device)
@@ -81,11 +82,12 @@ def _openvino(module: nn.Module, example: tuple[Tensor, ...], settings: dict[str
             _convert(module, example, path)
     except OSError as error:
         raise WeightsError(f"the converted network cannot be kept: {error.strerror}", path=path) from error
-    compiled = openvino.compile_model(path, "CPU", settings)
+    compiled, one_at_a_time = openvino.compile_model(path, "CPU", settings), Lock()
 
     def run(*inputs: Tensor) -> Any:
-        results = compiled([value.contiguous().numpy() for value in inputs], share_inputs=True)
-        outputs = tuple(torch.from_numpy(results[port].copy()) for port in range(len(compiled.outputs)))
+        with one_at_a_time:
+            results = compiled([value.contiguous().numpy() for value in inputs], share_inputs=True)
+            outputs = tuple(torch.from_numpy(results[port].copy()) for port in range(len(compiled.outputs)))
         return outputs[0] if len(outputs) == 1 else outputs
 
     return run

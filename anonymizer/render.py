@@ -13,6 +13,7 @@ from torch import Tensor
 from anonymizer import geometry, light
 from anonymizer.batches import MESH_POINTS, Frames, Meshes, Patches
 from anonymizer.face_model import OVAL, FaceModel, extend_outline, measure_expression
+from anonymizer.fill import fill
 from anonymizer.sharpness import match_sharpness
 
 STEP, LARGEST = 64, 512  # pixels: sides of patches are multiples of the one up to the other
@@ -21,6 +22,8 @@ REACH = 1.0  # of the ring around the new face
 RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: its hair and background stay out
 GRAZING = (0.1, 0.45)  # cosine between a normal and the view where the silhouette begins, and where it ends
 MARGIN = 1.1  # side of a patch over the longer side of the outline
+OPAQUE = 0.5  # opacity from which the rim of a mesh is a silhouette, not the ring around it
+BEYOND = 24  # side of a patch over the distance to which the real face may stick out of the new one
 LIGHT = 64  # pixels, side of the patches in which light is compared
 
 
@@ -96,8 +99,11 @@ class Renderer:
         real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
         found = compare_light(real, real_at, colour, vertices / raster, basis)
         lit = light.apply_light(found, colour, self._spread(light.exposure(found, basis), drawn, size))
-        alpha = self._alpha(drawn, size)
-        return Patches(frame, match_sharpness(lit, real, alpha), alpha, to_patch)
+        inside, alpha = (_resize(mask, size) for mask in self._masks(drawn))
+        shown = match_sharpness(lit, real, alpha)
+        small = _resize(real, raster)
+        behind = fill(small, _resize(alpha, raster) == 0)
+        return Patches(frame, torch.lerp(_resize(behind, size), shown, inside), alpha, to_patch)
 
     def _spread(self, values: Tensor, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Values at the vertices ``(N, 504, C)`` over the patch ``(N, C, size, size)``."""
@@ -124,14 +130,26 @@ class Renderer:
             colour[owner] += share * F.grid_sample(views.pixels[row][None], grid[row : row + 1], align_corners=False)[0]
         return colour
 
-    def _alpha(self, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
-        """Opacity ``(N, 1, size, size)``: fades from the mesh to the ring around it, and towards silhouettes."""
-        opacity = self._opacity.expand(len(drawn[0]), -1, -1)
-        alpha = geometry.interpolate(opacity, self._triangles, *drawn)
-        kernel = 2 * (alpha.shape[-1] // 32) + 1
-        covered = F.avg_pool2d((drawn[0] >= 0).float()[:, None], kernel, stride=1, padding=kernel // 2)
-        alpha = torch.minimum(alpha, (2 * covered - 1).clamp(min=0))
-        return F.interpolate(alpha, size, mode="bilinear", align_corners=False)
+    def _masks(self, drawn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Where the new face shows, and how opaque the patch is ``(N, 1, S, S)``.
+
+        It fades towards the ring around the mesh. Beyond silhouettes, where the real face may stick out, it is opaque
+        a little further, and shows what is behind the head.
+        """
+        opacity = geometry.interpolate(self._opacity.expand(len(drawn[0]), -1, -1), self._triangles, *drawn)
+        face = (drawn[0] >= 0).float()[:, None]
+        silhouette = ((opacity > OPAQUE) & (F.max_pool2d(1 - face, 3, 1, 1) > 0)).float()
+        reach = face.shape[-1] // BEYOND
+        near = F.max_pool2d(silhouette, 2 * reach + 1, 1, reach)
+        beyond = F.avg_pool2d(near, reach // 2 * 2 + 1, 1, reach // 2)
+        inside = (2 * F.avg_pool2d(face, 3, 1, 1) - 1).clamp(min=0)
+        return inside, torch.maximum(opacity, beyond * (1 - face))
+
+
+def _resize(pictures: Tensor, size: int) -> Tensor:
+    if pictures.shape[-1] == size:
+        return pictures
+    return F.interpolate(pictures, size, mode="bilinear", align_corners=False)
 
 
 def compare_light(real: Tensor, real_at: Tensor, new: Tensor, new_at: Tensor, basis: Tensor) -> light.Light:

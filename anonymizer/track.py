@@ -209,6 +209,7 @@ def _as_faces(frames: list[list[tuple[Sight, int]]]) -> Faces:
         landmarks=points[:, 2:],
         scores=torch.tensor([sight.score for _, sight, _ in rows], dtype=torch.float32),
         tracks=torch.tensor([number for _, _, number in rows], dtype=torch.int64),
+        seen=torch.tensor([sight.seen for _, sight, _ in rows], dtype=torch.bool),
     )
 
 

@@ -104,7 +104,7 @@ def describe(faces: Counter[str]) -> str:
     if not faces:
         return "no faces"
     plain = ("generated", "covered")
-    parts = [f"{count} {why if why in plain else f'covered ({why})'}" for why, count in sorted(faces.items())]
+    parts = [f"{count} {why if why.startswith(plain) else f'covered ({why})'}" for why, count in sorted(faces.items())]
     return f"{faces.total()} {'face' if faces.total() == 1 else 'faces'}: {', '.join(parts)}"
 
 

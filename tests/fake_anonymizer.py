@@ -55,6 +55,7 @@ class FakeAnonymizer:
             torch.full((count, 5, 2), 16.0),
             torch.full((count,), 0.9),
             torch.zeros(count, dtype=torch.int64),
+            torch.ones(count, dtype=torch.bool),
         )
 
 

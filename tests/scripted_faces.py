@@ -47,6 +47,7 @@ class Scripted:
                     centres[:, None].expand(-1, 5, 2),
                     torch.tensor(list(seen.values()), dtype=torch.float32),
                     torch.full((len(seen),), UNTRACKED),
+                    torch.ones(len(seen), dtype=torch.bool),
                 )
             )
         return Faces.cat(parts)

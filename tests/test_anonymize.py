@@ -112,14 +112,16 @@ class Blind:
         return type(found)(found.points + 25, torch.zeros_like(found.presence))
 
 
-def test_without_meshes_every_face_is_covered(picture: Tensor) -> None:
-    anonymizer = Anonymizer(Config())
+def test_without_meshes_every_face_is_replaced_too(picture: Tensor) -> None:
+    anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=3)))
     anonymizer._estimator = Blind()  # type: ignore[assignment]
     done = anonymizer.stills(Frames(picture[None], (Fraction(0),)))
-    assert done.outcomes == (Outcome.NO_MESH, Outcome.NO_MESH)
+    assert done.outcomes == (Outcome.AVERAGE, Outcome.AVERAGE)
+    change = (done.frames.pixels[0].int() - picture.int()).abs().float().mean(2)
     for box in done.faces.boxes.int().tolist():
-        hidden = done.frames.pixels[0, box[1] + 20 : box[3] - 20, box[0] + 20 : box[2] - 20].float()
-        assert hidden.flatten(0, 1).std(0).max() == 0
+        middle = change[box[1] + 20 : box[3] - 20, box[0] + 20 : box[2] - 20]
+        assert middle.mean() > 6
+        assert (middle > 0).float().mean() > 0.9
 
 
 def test_a_failing_stage_stops_the_run(

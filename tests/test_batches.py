@@ -32,7 +32,12 @@ def test_frames_are_checked(pixels: torch.Tensor, error: type[Exception]) -> Non
 def test_arrays_of_one_batch_have_one_length() -> None:
     with pytest.raises(ValueError, match="scores"):
         Faces(
-            torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4), torch.zeros(2, 5, 2), torch.zeros(3), torch.zeros(2)
+            torch.zeros(2, dtype=torch.int64),
+            torch.zeros(2, 4),
+            torch.zeros(2, 5, 2),
+            torch.zeros(3),
+            torch.zeros(2),
+            torch.ones(2),
         )
 
 

@@ -235,6 +235,7 @@ class Scripted:
                 torch.zeros(count, 5, 2),
                 self._scores,
                 torch.full((count,), UNTRACKED),
+                torch.ones(count, dtype=torch.bool),
             )
             for index in range(len(frames))
         ]

@@ -39,6 +39,7 @@ def places() -> Faces:
         centres[:, None] + spots,
         torch.ones(4),
         torch.tensor([-1, -1, -1, -1]),
+        torch.ones(4, dtype=torch.bool),
     )
 
 
@@ -169,10 +170,11 @@ def test_where_no_face_was_seen_the_surroundings_are_continued(
     painted = wall.pixels.clone()
     x0, y0, x1, y1 = (int(value) for value in faces.boxes[0].tolist())
     painted[:, y0:y1, x0:x1] = torch.randint(256, (1, y1 - y0, x1 - x0, 3)).byte()
-    assumed, absent = replace(faces[:1], scores=torch.zeros(1)), Meshes(meshes.points[:1], torch.zeros(1))
+    unseen = {"scores": torch.zeros(1), "seen": torch.zeros(1, dtype=torch.bool)}
+    assumed, absent = replace(faces[:1], **unseen), Meshes(meshes.points[:1], torch.zeros(1))
     patches, outcomes = synthetic.generate(Frames(painted, wall.times), assumed, absent, [11])
     done = compose(Frames(painted, wall.times), patches)
-    assert outcomes == [Outcome.NO_MESH]
+    assert outcomes == [Outcome.NOT_SEEN]
     assert (inner(done, faces, 0).int() - inner(wall, faces, 0).int()).abs().max() < 25
 
 

@@ -62,6 +62,7 @@ def faces(frame: Tensor, boxes: Tensor, landmarks: Tensor, scores: Tensor) -> Fa
         landmarks=landmarks.cpu(),
         scores=scores.cpu(),
         tracks=torch.full((len(frame),), UNTRACKED),
+        seen=torch.ones(len(frame), dtype=torch.bool),
     )
 
 

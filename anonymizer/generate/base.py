@@ -10,13 +10,19 @@ from anonymizer.batches import Faces, Frames, Meshes, Patches
 
 
 class Outcome(StrEnum):
-    """What became of a face. All but the first two are failures: the face is covered solid."""
+    """What became of a face."""
 
     GENERATED = "generated"
-    COVERED = "covered"
+    AVERAGE = "generated in average shape"  # where there is no mesh: neutral, in the pose of the five landmarks
+    COVERED = "covered"  # as was asked for
     NO_MESH = "no mesh"
     STEEP_POSE = "steep pose"
     FAILED = "generation failed"
+    NOT_SEEN = "not seen"  # only expected, before a face comes or after it goes: what is around it is continued
+
+
+FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)
+"""The outcomes for which a face is covered solid."""
 
 
 class Generator(Protocol):
@@ -28,7 +34,7 @@ class Generator(Protocol):
         """New pixels for ``faces``, and one outcome a row.
 
         Together the patches hide every face, in any order and in groups of equal size; a face that cannot be
-        generated gets a solid patch and an outcome that says why. ``seeds`` say who replaces each face; faces with a
+        generated gets a solid patch and one of ``FAILURES``. ``seeds`` say who replaces each face; faces with a
         track are parts of a video, where the same person is drawn again and again.
         """
         ...

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.fill import fill
 from anonymizer.generate.base import Outcome
 
 SIZE = 128  # pixels, side of a patch
@@ -47,25 +48,6 @@ class Cover:
         if self._method != "blur":
             return F.interpolate(few, SIZE, mode="nearest")
         return F.interpolate(few, SIZE, mode="bicubic").clamp(0, 1)
-
-
-def fill(pictures: Tensor, known: Tensor) -> Tensor:
-    """Continue the known pixels smoothly over the others: pull-push (Gortler et al., "The Lumigraph", SIGGRAPH 1996).
-
-    Args:
-        pictures: ``(N, C, S, S)``, S a power of two.
-        known: ``(N, 1, S, S)`` bool; the other pixels have no effect. Where nothing is known, the result is black.
-    """
-    levels = [(pictures, known.float())]
-    while levels[-1][0].shape[-1] > 1:
-        colour, weight = levels[-1]
-        share = F.avg_pool2d(weight, 2)
-        levels.append((F.avg_pool2d(colour * weight, 2) / share.clamp(min=1e-6), (share > 0).float()))
-    result = levels[-1][0]
-    for colour, weight in levels[-2::-1]:
-        smooth = F.interpolate(result, scale_factor=2, mode="bilinear", align_corners=False)
-        result = torch.lerp(smooth, colour, weight)
-    return result
 
 
 def _ellipses(shares: Tensor) -> Tensor:

@@ -125,4 +125,5 @@ def whole_pictures(count: int, size: int) -> Faces:
         landmarks.expand(count, -1, -1),
         torch.ones(count),
         torch.full((count,), UNTRACKED),
+        torch.ones(count, dtype=torch.bool),
     )

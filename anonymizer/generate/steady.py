@@ -1,35 +1,41 @@
-"""Keeps faces and covers from alternating."""
+"""Keeps faces and covers from alternating in a video."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anonymizer.generate.base import Outcome
+import torch
+
+from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.generate.base import FAILURES, Outcome
+from anonymizer.generate.cover import Cover
 
 HOLD = 12  # frames for which a face stays covered after a failure
 
 
 class Steady:
-    """Remembers which faces of a video could not be generated a moment ago."""
+    """Covers faces that could not be generated a moment ago. One for each video."""
 
     def __init__(self) -> None:
-        self._held: dict[int, tuple[int, Outcome]] = {}  # seed: frames that are left, and why
+        self._solid = Cover("solid")
+        self._held: dict[int, tuple[int, Outcome]] = {}  # track: frames that are left, and why
 
-    def hold(self, seeds: Sequence[int], outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """The outcomes, with the last failure again for faces that follow it too soon.
+    def hold(self, frames: Frames, faces: Faces, outcomes: Sequence[Outcome]) -> tuple[list[Patches], list[Outcome]]:
+        """Covers for tracked faces, by frame, that follow a failure too soon, and all outcomes with that failure."""
+        steadied = [self._next(*pair) for pair in zip(faces.tracks.tolist(), outcomes, strict=True)]
+        held = faces[
+            torch.tensor([new is not old for new, old in zip(steadied, outcomes, strict=True)], dtype=torch.bool)
+        ]
+        return self._solid.generate(frames, held, Meshes.none(), [])[0], steadied
 
-        Args:
-            seeds: which name the faces, in the order of time.
-            outcomes: one each.
-        """
-        return [self._next(seed, outcome) for seed, outcome in zip(seeds, outcomes, strict=True)]
-
-    def _next(self, seed: int, outcome: Outcome) -> Outcome:
-        left, cause = self._held.pop(seed, (0, outcome))
-        if outcome is not Outcome.GENERATED:
+    def _next(self, track: int, outcome: Outcome) -> Outcome:
+        if outcome is Outcome.NOT_SEEN:
+            return outcome
+        left, cause = self._held.pop(track, (0, outcome))
+        if outcome in FAILURES:
             left, cause = HOLD, outcome
         elif left:
             left -= 1
         if left:
-            self._held[seed] = left, cause
+            self._held[track] = left, cause
         return cause

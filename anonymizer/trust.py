@@ -1,0 +1,107 @@
+"""Decides what is believed: which mesh shows a face, and whether a patch hides it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from anonymizer.batches import Faces, Meshes, Patches
+from anonymizer.face_model import FEATURES, FaceModel
+from anonymizer.geometry import apply_affine, box_iou
+from anonymizer.render import at
+
+PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
+AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the height of the face
+OVERLAP = 0.5  # intersection over union of mesh and detected box, below which the mesh shows something else
+NEAR = 0.2  # the same, where the box is not of this frame, below which it shows the face of somebody else
+HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
+FILLED = 0.6  # share of the middle of the detected box that it has to cover
+MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
+NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
+EXPECTED = 0.0  # score above which a face was seen before and after this frame, or in it
+
+
+class Belief(NamedTuple):
+    """Faces where they are now, and meshes for them.
+
+    Attributes:
+        faces: those that no detector saw in this frame are moved to where the mesh network saw them.
+        meshes: where the network's does not do, the average face, its features where the detector saw them.
+        usable: ``(N,)`` bool, whether the mesh shows the face.
+        average: ``(N,)`` bool, whether it is the average face.
+    """
+
+    faces: Faces
+    meshes: Meshes
+    usable: Tensor
+    average: Tensor
+
+
+def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
+    """Weigh what the mesh network found against what the detector saw.
+
+    Where the detector saw the face, a mesh must agree with it, and if none does, as on dark and blurred faces, the
+    average face is better than none. Where other frames only tell about where the face is, the network knows better,
+    if it found one there.
+    """
+    found, expected = meshes.presence >= PRESENCE, faces.scores > EXPECTED
+    moved = ~faces.seen & found & (overlap(meshes, faces) >= NEAR)
+    faces = replace(
+        faces,
+        boxes=torch.where(moved[:, None], _boxes(meshes), faces.boxes),
+        landmarks=torch.where(moved[:, None, None], _features(meshes), faces.landmarks),
+    )
+    usable = agrees(meshes, faces) & (found | expected)
+    missing = ~usable & expected & (faces.seen | ~found)
+    if missing.any():
+        points = meshes.points.clone()
+        points[missing] = model.fit_landmarks(faces.landmarks[missing])
+        meshes = Meshes(points, meshes.presence)
+    average = missing & agrees(meshes, faces)
+    return Belief(faces, meshes, usable | average, average)
+
+
+def agrees(meshes: Meshes, faces: Faces) -> Tensor:
+    """Whether meshes show the same faces ``(N,)``; not so where they hold NaN."""
+    apart = (_features(meshes) - faces.landmarks).norm(dim=2).mean(1) / faces.sizes[:, 1]
+    return (apart <= AGREEMENT) & (overlap(meshes, faces) >= OVERLAP)
+
+
+def overlap(meshes: Meshes, faces: Faces) -> Tensor:
+    """Intersection over union ``(N,)`` of each mesh's bounding box and its face's."""
+    return box_iou(_boxes(meshes), faces.boxes).diagonal()
+
+
+def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> Tensor:
+    """Whether each patch is made of numbers and covers the face, ``(N,)`` on the host.
+
+    Of the face that the detector saw it has to cover the eyes, the nose, the mouth and the middle of the box; of the
+    mesh, what faces the camera.
+    """
+    inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
+    on_mesh = _opacity(patches, meshes.points[..., :2]) > 0.5
+    features = torch.lerp(faces.landmarks.mean(1, keepdim=True), faces.landmarks, NEARER[:, None])
+    on_features = _opacity(patches, features) >= 0.5
+    in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > 0.5
+    covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
+    covered &= on_features.all(1) & (in_box.float().mean(1) >= FILLED)
+    return covered & patches.colour.isfinite().flatten(1).all(1).cpu()
+
+
+def _opacity(patches: Patches, points: Tensor) -> Tensor:
+    """Opacity ``(N, P)`` of patches at points of the frame ``(N, P, 2)``, on the host."""
+    where = apply_affine(patches.to_patch, points) / patches.alpha.shape[-1]
+    return at(patches.alpha, where.to(patches.alpha.device))[:, 0].cpu()
+
+
+def _boxes(meshes: Meshes) -> Tensor:
+    flat = meshes.points[..., :2]
+    return torch.cat([flat.amin(1), flat.amax(1)], dim=1)
+
+
+def _features(meshes: Meshes) -> Tensor:
+    """Eyes, nose and corners of the mouth ``(N, 5, 2)``, as in ``Faces.landmarks``."""
+    return torch.stack([meshes.points[:, rows, :2].mean(1) for rows in map(list, FEATURES)], dim=1)
