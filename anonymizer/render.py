@@ -22,7 +22,7 @@ REACH = 1.0  # of the ring around the new face
 RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: its hair and background stay out
 GRAZING = (0.1, 0.45)  # cosine between a normal and the view where the silhouette begins, and where it ends
 MARGIN = 1.1  # side of a patch over the longer side of the outline
-OPAQUE = 0.5  # opacity from which the rim of a mesh is a silhouette, not the ring around it
+OPAQUE = 0.8  # opacity from which the rim of a mesh is a silhouette, not the ring around it
 BEYOND = 24  # side of a patch over the distance to which the real face may stick out of the new one
 LIGHT = 64  # pixels, side of the patches in which light is compared
 
@@ -138,12 +138,18 @@ class Renderer:
         """
         opacity = geometry.interpolate(self._opacity.expand(len(drawn[0]), -1, -1), self._triangles, *drawn)
         face = (drawn[0] >= 0).float()[:, None]
+        side = face.shape[-1]
+        soft = torch.minimum(opacity, _shrink(face, side // 32))
         silhouette = ((opacity > OPAQUE) & (F.max_pool2d(1 - face, 3, 1, 1) > 0)).float()
-        reach = face.shape[-1] // BEYOND
+        reach = side // BEYOND
         near = F.max_pool2d(silhouette, 2 * reach + 1, 1, reach)
         beyond = F.avg_pool2d(near, reach // 2 * 2 + 1, 1, reach // 2)
-        inside = (2 * F.avg_pool2d(face, 3, 1, 1) - 1).clamp(min=0)
-        return inside, torch.maximum(opacity, beyond * (1 - face))
+        return _shrink(face, 1), torch.maximum(soft, beyond)
+
+
+def _shrink(mask: Tensor, distance: int) -> Tensor:
+    """The mask ``(N, 1, S, S)``, fading to nothing over some pixels inside its edge."""
+    return (2 * F.avg_pool2d(mask, 2 * distance + 1, 1, distance) - 1).clamp(min=0)
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:
