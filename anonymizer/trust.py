@@ -94,7 +94,8 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> T
 def _opacity(patches: Patches, points: Tensor) -> Tensor:
     """Opacity ``(N, P)`` of patches at points of the frame ``(N, P, 2)``, on the host."""
     where = apply_affine(patches.to_patch, points) / patches.alpha.shape[-1]
-    return at(patches.alpha, where.to(patches.alpha.device))[:, 0].cpu()
+    inside = ((where >= 0) & (where <= 1)).all(2)
+    return at(patches.alpha, where.to(patches.alpha.device))[:, 0].cpu() * inside
 
 
 def _boxes(meshes: Meshes) -> Tensor:
