@@ -96,7 +96,7 @@ class Anonymizer:
         return frames.pixels.numpy() if isinstance(pixels, np.ndarray) else frames.pixels
 
     def frames(self, batches: Iterable[Frames]) -> Iterator[Frames]:
-        """The frames of a video, in order, in batches of any length; the same frames back."""
+        """The frames of a video, in order, in batches of any length; the same frames back, on the networks' device."""
         return (anonymized.frames for anonymized in self.stream(batches))
 
     def stills(self, frames: Frames) -> Anonymized:
@@ -125,6 +125,7 @@ class Anonymizer:
         tracked = self._timed(follow(uploaded, self._detector, self.config), "detect and track")
         with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
             for frames, faces in found:
+                # not the first frame, which is black in many videos
                 if not source and len(faces):
                     source = _digest(frames.pixels[faces.frame[0]])
                 seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]

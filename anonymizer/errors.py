@@ -8,7 +8,7 @@
     └── LeakError              a real face is, or may be, still visible
 
 Each carries the path and the presentation time it belongs to, as far as they are known. Nothing is ever
-passed through because one of these was raised: the face is covered solid or the run of that file ends.
+passed through because one of these was raised: the run of that file ends.
 """
 
 from fractions import Fraction

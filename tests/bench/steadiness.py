@@ -1,0 +1,91 @@
+"""Is the new face as steady as the real one? ``python tests/bench/steadiness.py ORIGINAL ANONYMIZED``: two videos.
+
+Of the largest face of each frame, in both videos:
+
+- correlation: of the ways of 468 mesh points over time, between the two; 1 if the new face moves as the real one.
+- jitter: mean second difference of these ways, of the new over the real face; 1 if it trembles as much.
+- flicker: mean change of brightness from frame to frame, of the new over the real face.
+- identity: share of the frames whose new face is, to dlib's recognizer, the person of the others on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import dlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anonymizer import DetectConfig, Frames, weights
+from anonymizer.detect import DETECTORS
+from anonymizer.geometry import cut_patches, square_to_patch
+from anonymizer.media import VideoReader
+from anonymizer.mesh import MeshEstimator
+
+SAME = 0.6  # distance below which dlib's recognizer takes two faces for one person
+DLIB = (263, 362, 33, 133, 2)  # mesh points in the order of dlib's five: corners of the eyes, base of the nose
+CPU = torch.device("cpu")
+
+
+class Measure:
+    """Measures one face a frame."""
+
+    def __init__(self) -> None:
+        self._detector = DETECTORS["centerface"](DetectConfig(), CPU)
+        self._estimator = MeshEstimator(CPU)
+        self._network = dlib.face_recognition_model_v1(str(weights.path("dlib")))
+
+    def pairs(self, original: Path, result: Path) -> Iterator[tuple[Tensor, Tensor, float, float, NDArray[np.float64]]]:
+        """For each frame with a face: meshes ``(468, 2)`` and brightness, before and after, and the new embedding."""
+        with VideoReader(original) as one, VideoReader(result) as two:
+            for before, after in zip(one.batches(1), two.batches(1), strict=True):
+                faces = self._detector.detect(before)
+                faces = faces[faces.scores >= 0.5]
+                if not len(faces):
+                    continue
+                face = faces[faces.sizes.prod(1).argmax()[None]]
+                meshes = [self._estimator.estimate(frames, face).points[0] for frames in (before, after)]
+                light = [self._brightness(frames, meshes[0]) for frames in (before, after)]
+                yield meshes[0][:, :2], meshes[1][:, :2], *light, self._embed(after, meshes[1])
+
+    def _brightness(self, frames: Frames, mesh: Tensor) -> float:
+        side = (mesh[454] - mesh[234])[:2].norm()[None] * 0.6
+        to_patch = square_to_patch(mesh[None, 6, :2], side, torch.zeros(1), 32)
+        return float(cut_patches(frames.pixels, torch.zeros(1, dtype=torch.int64), to_patch, 32).mean())
+
+    def _embed(self, frames: Frames, mesh: Tensor) -> NDArray[np.float64]:
+        points = [dlib.point(x, y) for x, y, _ in mesh[list(DLIB)].round().int().tolist()]
+        shape = dlib.full_object_detection(dlib.rectangle(0, 0, 1, 1), points)
+        chip = dlib.get_face_chip(frames.pixels[0].numpy(), shape, size=150)
+        return np.array(self._network.compute_face_descriptor(chip))
+
+
+def jitter(ways: Tensor) -> float:
+    """Mean second difference of ``ways (T, P, 2)``."""
+    return float(ways.diff(n=2, dim=0).norm(dim=2).mean())
+
+
+@click.command()
+@click.argument("original", type=click.Path(exists=True, path_type=Path))
+@click.argument("anonymized", type=click.Path(exists=True, path_type=Path))
+def main(original: Path, anonymized: Path) -> None:
+    """Compare two videos."""
+    real, new, light, new_light, embeddings = zip(*Measure().pairs(original, anonymized), strict=True)
+    ways, new_ways = torch.stack(real), torch.stack(new)
+    centred, new_centred = ways - ways.mean(0), new_ways - new_ways.mean(0)
+    correlation = (centred * new_centred).sum(0) / (centred.norm(dim=0) * new_centred.norm(dim=0))
+    flicker = np.abs(np.diff(new_light)).mean() / np.abs(np.diff(light)).mean()
+    people = np.stack(embeddings)
+    same = np.linalg.norm(people - people.mean(0), axis=1) < SAME
+    click.echo(
+        f"{original.name}: {len(real)} frames with a face; correlation {correlation.mean():.3f}, "
+        f"jitter {jitter(new_ways) / jitter(ways):.2f}, flicker {flicker:.2f}, identity {same.mean():.1%}"
+    )
+
+
+if __name__ == "__main__":
+    main()
