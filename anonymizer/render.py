@@ -99,11 +99,11 @@ class Renderer:
         real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
         found = compare_light(real, real_at, colour, vertices / raster, basis)
         lit = light.apply_light(found, colour, self._spread(light.exposure(found, basis), drawn, size))
-        inside, alpha = (_resize(mask, size) for mask in self._masks(drawn))
-        shown = match_sharpness(lit, real, alpha)
-        small = _resize(real, raster)
-        behind = fill(small, _resize(alpha, raster) == 0)
-        return Patches(frame, torch.lerp(_resize(behind, size), shown, inside), alpha, to_patch)
+        inside, alpha = self._masks(drawn)
+        behind = fill(_resize(real, raster), alpha == 0)
+        inside, alpha, behind = _resize(torch.cat([inside, alpha, behind], dim=1), size).split([1, 1, 3], dim=1)
+        colour = torch.lerp(behind, match_sharpness(lit, real, alpha), inside)
+        return Patches(frame, colour, alpha, to_patch)
 
     def _spread(self, values: Tensor, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Values at the vertices ``(N, 504, C)`` over the patch ``(N, C, size, size)``."""

@@ -15,20 +15,31 @@ FLOOR = 1e-4  # detail that is none
 def match_sharpness(picture: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """Blur pictures until they hold as little fine detail as their references; they are never sharpened.
 
+    Detail is compared in the middle of the pictures, half as wide and high.
+
     Args:
-        picture, reference: ``(N, 3, S, S)`` in 0..1, sides a multiple of 8.
+        picture, reference: ``(N, 3, S, S)`` in 0..1, sides a multiple of 64.
         mask: ``(N, 1, S, S)`` in 0..1, where detail is compared.
     """
     pyramid = [picture]
     for _ in range(1, LEVELS):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2))
-    wanted = _detail(reference.mean(1, keepdim=True), mask).log()
-    found = [_detail(_enlarge(level.mean(1, keepdim=True), times), mask).log() for times, level in enumerate(pyramid)]
+    inner = _middle(mask)
+    wanted = _detail(_middle(reference).mean(1, keepdim=True), inner).log()
+    found = [
+        _detail(_enlarge(_middle(level).mean(1, keepdim=True), times), inner).log()
+        for times, level in enumerate(pyramid)
+    ]
     shares = [((a - wanted) / (a - b).clamp(min=1e-3)).clamp(0, 1)[:, None, None, None] for a, b in pairwise(found)]
     result = pyramid[-1]
     for finer, share in zip(pyramid[-2::-1], shares[::-1], strict=True):
         result = torch.lerp(finer, _enlarge(result, 1), share)
     return result
+
+
+def _middle(pictures: Tensor) -> Tensor:
+    edge = pictures.shape[-1] // 4
+    return pictures[..., edge:-edge, edge:-edge]
 
 
 def _enlarge(pictures: Tensor, times: int) -> Tensor:
