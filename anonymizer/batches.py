@@ -118,7 +118,8 @@ class Faces(Batch):
             corner on the left of the picture, the other corner.
         scores: ``(N,)`` float32 in 0..1.
         tracks: ``(N,)`` int64, the same number for the same face over time; ``UNTRACKED`` before tracking.
-        seen: ``(N,)`` bool, whether a detector found the face in this very frame; otherwise others tell where it is.
+        seen: ``(N,)`` bool, whether a detector was sure of the face in this very frame; otherwise others tell where
+            it is.
     """
 
     frame: Tensor

@@ -1,9 +1,9 @@
 """A linear model of face shape: who it is, what it expresses, and how the head is held, kept apart.
 
 A face is ``pose(shape + expression)``. ``shape`` belongs to the person; ``expression`` is a few lengths (how far the
-mouth is open, how wide it is ...) that move the shape linearly; ``pose`` is a rotation, a scale and a shift. Only pose
-and expression are ever taken from a real face. Fitted by ``python -m anonymizer.generate.fit`` on faces of the
-project's own generator.
+mouth is open, how wide it is ...) that move the shape linearly; ``pose`` is a rotation, a scale and a shift. Pose and
+expression are taken from a real face, and towards its silhouette the outline. Fitted by ``python -m
+anonymizer.generate.fit`` on faces of the project's own generator.
 
 The canonical frame looks straight at the camera: the origin lies between the eyes, the distance between the eyes is 1.
 """
@@ -56,6 +56,11 @@ class Pose(NamedTuple):
     def degrees(self) -> Tensor:
         """Yaw, pitch, roll ``(N, 3)``; see ``geometry.euler_degrees``."""
         return geometry.euler_degrees(self.rotation)
+
+
+def features(points: Tensor) -> Tensor:
+    """Eyes, nose and corners of the mouth ``(N, 5, 2)`` of meshes ``(N, 468, 3)``, as in ``Faces.landmarks``."""
+    return torch.stack([points[:, rows, :2].mean(1) for rows in map(list, FEATURES)], dim=1)
 
 
 def measure_expression(shapes: Tensor) -> Tensor:
@@ -129,13 +134,13 @@ class FaceModel:
 
         The depth of the features is that of the last fit (POSIT: DeMenthon and Davis, IJCV 1995).
         """
-        features = torch.stack([self.mean[rows, :].mean(0) for rows in map(list, FEATURES)])
-        shapes = features.expand(len(landmarks), -1, -1)
-        size = landmarks.std(1).norm(dim=1) / features[:, :2].std(0).norm()
+        own = torch.stack([self.mean[rows, :].mean(0) for rows in map(list, FEATURES)])
+        shapes = own.expand(len(landmarks), -1, -1)
+        size = landmarks.std(1).norm(dim=1) / own[:, :2].std(0).norm()
         depth = shapes[..., 2:] * size[:, None, None]
         for _ in range(LIFTS):
             lifted = torch.cat([landmarks, depth], dim=2)
-            pose = Pose(*geometry.fit_similarity(features, lifted, torch.ones(len(features))))
+            pose = Pose(*geometry.fit_similarity(own, lifted, torch.ones(len(own))))
             depth = self.place(shapes, pose)[..., 2:]
         return self.place(self.mean.expand(len(landmarks), -1, -1), pose)
 

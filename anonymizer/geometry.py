@@ -106,6 +106,12 @@ def _cut(picture: Tensor, where: Tensor, low: list[int], high: list[int], shrink
     return F.grid_sample(region, grid, padding_mode="border", align_corners=False)
 
 
+def sample(pictures: Tensor, where: Tensor) -> Tensor:
+    """Colours ``(N, C, P)`` of ``pictures (N, C, S, S)`` at ``where (N, P, 2)`` in 0..1."""
+    grid = (where * 2 - 1)[:, :, None]
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[..., 0]
+
+
 def fit_similarity(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rotation, scale and shift that carry ``source`` onto ``target`` (Umeyama, PAMI 1991), in 2 or 3 dimensions.
 

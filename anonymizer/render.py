@@ -80,7 +80,7 @@ class Renderer:
         """New pixels for faces.
 
         Args:
-            frames: the pictures, read for their light only.
+            frames: the pictures, read for their light, their sharpness and what is around the faces.
             frame: ``(N,)`` int64, picture of each face.
             meshes: of the N real faces.
             views: portraits of the personas.
@@ -168,8 +168,8 @@ def compare_light(real: Tensor, real_at: Tensor, new: Tensor, new_at: Tensor, ba
     """
     factor = max(1, real.shape[-1] // LIGHT)
     skin = list(light.SKIN)
-    target = at(F.avg_pool2d(real, factor), real_at[:, skin])
-    source = at(F.avg_pool2d(new, factor), new_at[:, skin, :2])
+    target = geometry.sample(F.avg_pool2d(real, factor), real_at[:, skin])
+    source = geometry.sample(F.avg_pool2d(new, factor), new_at[:, skin, :2])
     visible = (-basis[:, skin, 3]).clamp(min=0)
     return light.fit_light(target, source, basis[:, skin], visible)
 
@@ -178,9 +178,3 @@ def _into_patch(points: Tensor, to_patch: Tensor, side: Tensor, size: int) -> Te
     """Points of the frame ``(N, P, 3)`` in pixels of the patch, depth alike."""
     flat = geometry.apply_affine(to_patch, points[..., :2])
     return torch.cat([flat, points[..., 2:] * (size / side)[:, None, None]], dim=2)
-
-
-def at(pictures: Tensor, where: Tensor) -> Tensor:
-    """Colours ``(N, C, P)`` of ``pictures (N, C, S, S)`` at ``where (N, P, 2)`` in 0..1."""
-    grid = (where * 2 - 1)[:, :, None]
-    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[..., 0]

@@ -29,7 +29,7 @@ from anonymizer.scenes import CUT, FLASH, differs, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
-OVERLAP = 0.5  # intersection over union from which an assumed face is one that was seen
+OVERLAP = 0.6  # intersection over union from which an assumed face is one that was seen
 
 
 class _Follower:
@@ -193,14 +193,14 @@ class _Follower:
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
         while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:
             _, batch = self._waiting.popleft()
-            yield batch, _as_faces([self._faces.popleft() for _ in range(len(batch))])
+            yield batch, _as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
 
 
 def _boxes(sights: Sequence[Sight]) -> torch.Tensor:
     return torch.from_numpy(stack(sights)[:, :2].reshape(-1, 4))
 
 
-def _as_faces(frames: list[list[tuple[Sight, int]]]) -> Faces:
+def _as_faces(frames: list[list[tuple[Sight, int]]], high: float) -> Faces:
     rows = [(index, sight, number) for index, faces in enumerate(frames) for sight, number in faces]
     points = torch.from_numpy(stack([sight for _, sight, _ in rows]))
     return Faces(
@@ -209,7 +209,7 @@ def _as_faces(frames: list[list[tuple[Sight, int]]]) -> Faces:
         landmarks=points[:, 2:],
         scores=torch.tensor([sight.score for _, sight, _ in rows], dtype=torch.float32),
         tracks=torch.tensor([number for _, _, number in rows], dtype=torch.int64),
-        seen=torch.tensor([sight.seen for _, sight, _ in rows], dtype=torch.bool),
+        seen=torch.tensor([sight.seen and sight.score >= high for _, sight, _ in rows], dtype=torch.bool),
     )
 
 

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from anonymizer import geometry
 from anonymizer.batches import Faces, Meshes, Patches
-from anonymizer.face_model import FEATURES, FaceModel
-from anonymizer.geometry import apply_affine, box_iou
-from anonymizer.render import at
+from anonymizer.face_model import FaceModel, features
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the height of the face
-OVERLAP = 0.5  # intersection over union of mesh and detected box, below which the mesh shows something else
-NEAR = 0.2  # the same, where the box is not of this frame, below which it shows the face of somebody else
+OVERLAP = 0.55  # intersection over union of mesh and detected box, below which the mesh shows something else
+NEAR = 0.5  # the same, where the box is not of this frame: less is the face of somebody else, or one that is lost
+OPAQUE = 0.7  # opacity from which a patch hides what is behind it
 HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 FILLED = 0.6  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
@@ -32,12 +32,14 @@ class Belief(NamedTuple):
         meshes: where the network's does not do, the average face, its features where the detector saw them.
         usable: ``(N,)`` bool, whether the mesh shows the face.
         average: ``(N,)`` bool, whether it is the average face.
+        strays: more faces, which only the mesh network saw, not where one was expected; perhaps those that were.
     """
 
     faces: Faces
     meshes: Meshes
     usable: Tensor
     average: Tensor
+    strays: Faces
 
 
 def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
@@ -45,14 +47,17 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
 
     Where the detector saw the face, a mesh must agree with it, and if none does, as on dark and blurred faces, the
     average face is better than none. Where other frames only tell about where the face is, the network knows better,
-    if it found one there.
+    if it found one there; one that it found further away may be that of a neighbour.
     """
     found, expected = meshes.presence >= PRESENCE, faces.scores > EXPECTED
-    moved = ~faces.seen & found & (overlap(meshes, faces) >= NEAR)
+    met = overlap(meshes, faces)
+    moved = ~faces.seen & found & (met.diagonal() >= NEAR)
+    on_mesh = replace(faces, boxes=_boxes(meshes), landmarks=features(meshes.points))
+    strays = on_mesh[~faces.seen & found & ~(met >= NEAR).any(1)]
     faces = replace(
         faces,
-        boxes=torch.where(moved[:, None], _boxes(meshes), faces.boxes),
-        landmarks=torch.where(moved[:, None, None], _features(meshes), faces.landmarks),
+        boxes=torch.where(moved[:, None], on_mesh.boxes, faces.boxes),
+        landmarks=torch.where(moved[:, None, None], on_mesh.landmarks, faces.landmarks),
     )
     usable = agrees(meshes, faces) & (found | expected)
     missing = ~usable & expected & (faces.seen | ~found)
@@ -61,31 +66,31 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
         points[missing] = model.fit_landmarks(faces.landmarks[missing])
         meshes = Meshes(points, meshes.presence)
     average = missing & agrees(meshes, faces)
-    return Belief(faces, meshes, usable | average, average)
+    return Belief(faces, meshes, usable | average, average, strays)
 
 
 def agrees(meshes: Meshes, faces: Faces) -> Tensor:
     """Whether meshes show the same faces ``(N,)``; not so where they hold NaN."""
-    apart = (_features(meshes) - faces.landmarks).norm(dim=2).mean(1) / faces.sizes[:, 1]
-    return (apart <= AGREEMENT) & (overlap(meshes, faces) >= OVERLAP)
+    apart = (features(meshes.points) - faces.landmarks).norm(dim=2).mean(1) / faces.sizes[:, 1]
+    return (apart <= AGREEMENT) & (overlap(meshes, faces).diagonal() >= OVERLAP)
 
 
 def overlap(meshes: Meshes, faces: Faces) -> Tensor:
-    """Intersection over union ``(N,)`` of each mesh's bounding box and its face's."""
-    return box_iou(_boxes(meshes), faces.boxes).diagonal()
+    """Intersection over union ``(N, N)`` of the bounding box of each mesh and the box of each face of its frame."""
+    return geometry.box_iou(_boxes(meshes), faces.boxes) * (faces.frame[:, None] == faces.frame)
 
 
 def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> Tensor:
     """Whether each patch is made of numbers and covers the face, ``(N,)`` on the host.
 
-    Of the face that the detector saw it has to cover the eyes, the nose, the mouth and the middle of the box; of the
-    mesh, what faces the camera.
+    It has to cover the eyes, the nose, the mouth and the middle of the box of the face, and of the mesh what faces the
+    camera.
     """
     inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
-    on_mesh = _opacity(patches, meshes.points[..., :2]) > 0.5
-    features = torch.lerp(faces.landmarks.mean(1, keepdim=True), faces.landmarks, NEARER[:, None])
-    on_features = _opacity(patches, features) >= 0.5
-    in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > 0.5
+    on_mesh = _opacity(patches, meshes.points[..., :2]) > OPAQUE
+    landmarks = torch.lerp(faces.landmarks.mean(1, keepdim=True), faces.landmarks, NEARER[:, None])
+    on_features = _opacity(patches, landmarks) > OPAQUE
+    in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > OPAQUE
     covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
     covered &= on_features.all(1) & (in_box.float().mean(1) >= FILLED)
     return covered & patches.colour.isfinite().flatten(1).all(1).cpu()
@@ -93,16 +98,11 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> T
 
 def _opacity(patches: Patches, points: Tensor) -> Tensor:
     """Opacity ``(N, P)`` of patches at points of the frame ``(N, P, 2)``, on the host."""
-    where = apply_affine(patches.to_patch, points) / patches.alpha.shape[-1]
+    where = geometry.apply_affine(patches.to_patch, points) / patches.alpha.shape[-1]
     inside = ((where >= 0) & (where <= 1)).all(2)
-    return at(patches.alpha, where.to(patches.alpha.device))[:, 0].cpu() * inside
+    return geometry.sample(patches.alpha, where.to(patches.alpha.device))[:, 0].cpu() * inside
 
 
 def _boxes(meshes: Meshes) -> Tensor:
     flat = meshes.points[..., :2]
     return torch.cat([flat.amin(1), flat.amax(1)], dim=1)
-
-
-def _features(meshes: Meshes) -> Tensor:
-    """Eyes, nose and corners of the mouth ``(N, 5, 2)``, as in ``Faces.landmarks``."""
-    return torch.stack([meshes.points[:, rows, :2].mean(1) for rows in map(list, FEATURES)], dim=1)

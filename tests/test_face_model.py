@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from anonymizer.face_model import FEATURES, Pose, load_face_model
+from anonymizer.face_model import Pose, features, load_face_model
 
 
 @given(st.floats(-80, 80), st.floats(-25, 25), st.floats(-45, 45), st.floats(10, 300))
@@ -15,7 +15,6 @@ def test_landmarks_of_the_average_face_give_it_back(yaw: float, pitch: float, ro
     turn = torch.from_numpy(Rotation.from_euler("ZXY", [roll, pitch, yaw], degrees=True).as_matrix()).float()
     pose = Pose(turn[None], torch.tensor([size]), torch.tensor([[400.0, 300.0, 0.0]]))
     expected = model.place(model.mean[None], pose)
-    landmarks = torch.stack([expected[:, rows, :2].mean(1) for rows in map(list, FEATURES)], dim=1)
-    found = model.fit_landmarks(landmarks)
+    found = model.fit_landmarks(features(expected))
     assert (found - expected)[..., :2].norm(dim=2).max() < 0.05 * size
     assert (model.pose(found).degrees - model.pose(expected).degrees).abs().max() < 3

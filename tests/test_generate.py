@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
 from anonymizer.config import GenerateConfig
-from anonymizer.face_model import FEATURES, load_face_model, measure_expression
+from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
@@ -51,8 +51,7 @@ def meshes(frames: Frames, places: Faces, estimator: MeshEstimator) -> Meshes:
 @pytest.fixture(scope="module")
 def faces(places: Faces, meshes: Meshes) -> Faces:
     """The faces of ``frames``, as a detector would find them."""
-    landmarks = torch.stack([meshes.points[:, rows, :2].mean(1) for rows in map(list, FEATURES)], dim=1)
-    return replace(places, landmarks=landmarks)
+    return replace(places, landmarks=features(meshes.points))
 
 
 @pytest.fixture(scope="module", params=sorted(GENERATORS))
@@ -151,7 +150,7 @@ def test_a_face_that_cannot_be_generated_is_covered_solid(
     elif fault == "steep pose":
         turn = torch.tensor([[0.2, 0, 0.98], [0, 1, 0], [-0.98, 0, 0.2]])
         points[0] = model.mean @ turn * 55 + torch.tensor([*faces.boxes[0, :2].tolist(), 0]) + torch.tensor([55, 40, 0])
-        landmarks[0] = torch.stack([points[0, list(rows), :2].mean(0) for rows in FEATURES])
+        landmarks[0] = features(points[:1])[0]
     renderer = (Sieve if fault == "generation failed" else Renderer)(model, CPU)
     synthetic = Synthetic(GenerateConfig(max_yaw=60), studio, renderer, model)
     seen = replace(faces, landmarks=landmarks)

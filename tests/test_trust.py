@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from anonymizer.batches import Faces, Meshes, Patches
-from anonymizer.face_model import FEATURES, load_face_model
+from anonymizer.face_model import features, load_face_model
 from anonymizer.trust import believe, hides
 
 MODEL = load_face_model()
@@ -22,10 +22,9 @@ def mesh() -> Meshes:
 def face(mesh: Meshes) -> Faces:
     """As a detector sees the mesh."""
     flat = mesh.points[..., :2]
-    features = torch.stack([flat[:, rows].mean(1) for rows in map(list, FEATURES)], dim=1)
     box = torch.cat([flat.amin(1), flat.amax(1)], dim=1)
     one = torch.ones(1)
-    return Faces(torch.zeros(1, dtype=torch.int64), box, features, one, one.long(), one.bool())
+    return Faces(torch.zeros(1, dtype=torch.int64), box, features(mesh.points), one, one.long(), one.bool())
 
 
 def elsewhere(face: Faces, shift: float, score: float, seen: bool) -> Faces:
@@ -48,7 +47,7 @@ def test_a_mesh_that_agrees_is_used(face: Faces, mesh: Meshes) -> None:
 
 
 @pytest.mark.parametrize("score", [0.0, 0.6])
-@pytest.mark.parametrize("shift", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("shift", [0.1, 0.2, 0.3])
 def test_a_face_that_other_frames_expect_is_where_the_mesh_is(
     face: Faces, mesh: Meshes, shift: float, score: float
 ) -> None:
@@ -59,11 +58,28 @@ def test_a_face_that_other_frames_expect_is_where_the_mesh_is(
 
 
 @pytest.mark.parametrize("score", [0.0, 0.6])
-def test_the_mesh_of_somebody_else_is_not_used(face: Faces, mesh: Meshes, score: float) -> None:
-    expected = elsewhere(face, 0.9, score, seen=False)
+@pytest.mark.parametrize("shift", [0.5, 0.65, 0.9])
+def test_a_face_further_away_than_expected_is_hidden_too(face: Faces, mesh: Meshes, score: float, shift: float) -> None:
+    expected = elsewhere(face, shift, score, seen=False)
     belief = believe(mesh, expected, MODEL)
     assert not belief.usable.any()
     assert torch.equal(belief.faces.boxes, expected.boxes)
+    assert torch.allclose(belief.strays.boxes, face.boxes)
+
+
+@pytest.mark.parametrize("shift", [0.5, 0.65, 0.9])
+def test_the_mesh_of_a_neighbour_does_not_move_a_face(face: Faces, mesh: Meshes, shift: float) -> None:
+    behind = elsewhere(face, shift, 0.6, seen=False)
+    both = Faces.cat([face, behind])
+    belief = believe(Meshes.cat([mesh, mesh]), both, MODEL)
+    assert belief.usable.tolist() == [True, False]
+    assert torch.equal(belief.faces.boxes, both.boxes)
+    assert not len(belief.strays)
+
+
+def test_faces_of_other_frames_are_no_neighbours(face: Faces, mesh: Meshes) -> None:
+    behind = replace(elsewhere(face, 0.65, 0.6, seen=False), frame=torch.tensor([1]))
+    assert len(believe(Meshes.cat([mesh, mesh]), Faces.cat([face, behind]), MODEL).strays) == 1
 
 
 def test_a_face_that_was_seen_is_where_it_was_seen(face: Faces, mesh: Meshes) -> None:

@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     NO_MESH = "no mesh"
     STEEP_POSE = "steep pose"
     FAILED = "generation failed"
-    NOT_SEEN = "not seen"  # only expected, before a face comes or after it goes: what is around it is continued
+    NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps
 
 
 FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)
@@ -33,8 +33,9 @@ class Generator(Protocol):
     ) -> tuple[list[Patches], list[Outcome]]:
         """New pixels for ``faces``, and one outcome a row.
 
-        Together the patches hide every face, in any order and in groups of equal size; a face that cannot be
-        generated gets a solid patch and one of ``FAILURES``. ``seeds`` say who replaces each face; faces with a
-        track are parts of a video, where the same person is drawn again and again.
+        Together the patches hide every face, in any order and in groups of equal size; a face that cannot be generated
+        gets a solid patch and one of ``FAILURES``. Where nobody saw one, what is around it is continued.
+        ``seeds`` say who replaces each face; faces with a track are parts of a video, where the same person is
+        drawn again and again.
         """
         ...

@@ -48,10 +48,11 @@ class Synthetic:
         """See ``Generator``."""
         if not len(faces):
             return [], []
-        faces, meshes, usable, average = believe(meshes, faces, self._model)
-        outcomes = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
-        patches: list[Patches] = []
-        for size, rows, conditions in self._poses(meshes, usable.nonzero()[:, 0], outcomes):
+        faces, meshes, usable, average, strays = believe(meshes, faces, self._model)
+        without = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
+        outcomes = [Outcome.STEEP_POSE if usable[row] else outcome for row, outcome in enumerate(without)]
+        patches = self._solid.generate(frames, strays, meshes, [])[0]
+        for size, rows, conditions in self._poses(meshes, usable.nonzero()[:, 0]):
             views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], size)
             made = self._renderer.render(frames, faces.frame[rows], meshes[rows], views, size)
             hidden = hides(made, meshes[rows], faces[rows], self._model)
@@ -64,16 +65,14 @@ class Synthetic:
             patches += cover.generate(frames, faces[rows], meshes[rows], [])[0]
         return patches, outcomes
 
-    def _poses(self, meshes: Meshes, rows: Tensor, outcomes: list[Outcome]) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Groups of faces that can be generated: size of their patches, rows, conditions ``(M, 4)``."""
+    def _poses(self, meshes: Meshes, rows: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Groups of faces whose pose is not too steep: size of their patches, rows, conditions ``(M, 4)``."""
         pose = self._model.pose(meshes.points[rows])
         lengths = measure_expression(self._model.unpose(meshes.points[rows], pose))
         conditions = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
         moderate = (pose.degrees[:, 0].abs() <= self._config.max_yaw) & (
             pose.degrees[:, 1].abs() <= self._config.max_pitch
         )
-        for row in rows[~moderate].tolist():
-            outcomes[row] = Outcome.STEEP_POSE
         sizes = torch.tensor([patch_size(HEAD * scale) for scale in pose.scale.tolist()])
         for size in sizes[moderate].unique().tolist():
             for chosen in (moderate & (sizes == size)).nonzero()[:, 0].split(FACES):
