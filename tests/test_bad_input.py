@@ -230,7 +230,8 @@ main(sys.argv[2:], obj=getattr(fake_anonymizer, sys.argv[1]))
 def start(load: str, *args: str, file_size: int | None = None) -> subprocess.Popen[str]:
     """The command in a process of its own; ``file_size`` limits every file that it writes."""
 
-    def limit() -> None:
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a shell runs in the background
         if file_size is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
@@ -239,7 +240,7 @@ def start(load: str, *args: str, file_size: int | None = None) -> subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
+        preexec_fn=prepare,
     )
 
 
