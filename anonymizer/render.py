@@ -23,6 +23,7 @@ RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: 
 GRAZING = (0.1, 0.45)  # cosine between a normal and the view where the silhouette begins, and where it ends
 MARGIN = 1.1  # side of a patch over the longer side of the outline
 OPAQUE = 0.8  # opacity from which the rim of a mesh is a silhouette, not the ring around it
+PROFILE = (20.0, 40.0)  # degrees of yaw from which a head begins to be seen in profile, and from which it is
 BEYOND = 24  # side of a patch over the distance to which the real face may stick out of the new one
 LIGHT = 64  # pixels, side of the patches in which light is compared
 
@@ -99,7 +100,9 @@ class Renderer:
         real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
         found = compare_light(real, real_at, colour, vertices / raster, basis)
         lit = light.apply_light(found, colour, self._spread(light.exposure(found, basis), drawn, size))
-        inside, alpha = self._masks(drawn)
+        yaw = self._model.pose(meshes.points).degrees[:, 0].abs()
+        profile = ((yaw - PROFILE[0]) / (PROFILE[1] - PROFILE[0])).clamp(0, 1).to(self._device)
+        inside, alpha = self._masks(drawn, profile)
         behind = fill(_resize(real, raster), alpha == 0)
         inside, alpha, behind = _resize(torch.cat([inside, alpha, behind], dim=1), size).split([1, 1, 3], dim=1)
         colour = torch.lerp(behind, match_sharpness(lit, real, alpha), inside)
@@ -130,11 +133,11 @@ class Renderer:
             colour[owner] += share * F.grid_sample(views.pixels[row][None], grid[row : row + 1], align_corners=False)[0]
         return colour
 
-    def _masks(self, drawn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def _masks(self, drawn: tuple[Tensor, Tensor], profile: Tensor) -> tuple[Tensor, Tensor]:
         """Where the new face shows, and how opaque the patch is ``(N, 1, S, S)``.
 
-        It fades towards the ring around the mesh. Beyond silhouettes, where the real face may stick out, it is opaque
-        a little further, and shows what is behind the head.
+        It fades towards the ring around the mesh. Beyond the silhouette of a ``profile (N,)``, 0 to 1, where the real
+        nose may stick out, it is opaque a little further, and shows what is behind the head.
         """
         opacity = geometry.interpolate(self._opacity.expand(len(drawn[0]), -1, -1), self._triangles, *drawn)
         face = (drawn[0] >= 0).float()[:, None]
@@ -144,7 +147,7 @@ class Renderer:
         reach = side // BEYOND
         near = F.max_pool2d(silhouette, 2 * reach + 1, 1, reach)
         beyond = F.avg_pool2d(near, reach // 2 * 2 + 1, 1, reach // 2)
-        return _shrink(face, 1), torch.maximum(soft, beyond)
+        return _shrink(face, 1), torch.maximum(soft, beyond * profile[:, None, None, None])
 
 
 def _shrink(mask: Tensor, distance: int) -> Tensor:
