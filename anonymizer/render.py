@@ -94,19 +94,30 @@ class Renderer:
         raster = min(RASTER, size)
         vertices = _into_patch(outline, to_patch, side, size).to(self._device) * (raster / size)
         drawn = geometry.rasterize(vertices, self._triangles, raster)
-        colour = self._warp(views, drawn, size)
-        basis = light.harmonics(geometry.vertex_normals(vertices, self._triangles))
         real = geometry.cut_patches(frames.pixels, frame, to_patch, size)
         real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
-        found = compare_light(real, real_at, colour, vertices / raster, basis)
-        lit = light.apply_light(found, colour, self._spread(light.exposure(found, basis), drawn, size))
+        lit = self._relight(self._warp(views, drawn, size), vertices / raster, real, real_at, drawn)
         yaw = self._model.pose(meshes.points).degrees[:, 0].abs()
-        profile = ((yaw - PROFILE[0]) / (PROFILE[1] - PROFILE[0])).clamp(0, 1).to(self._device)
+        profile = ((yaw - PROFILE[0]) / (PROFILE[1] - PROFILE[0])).clamp(0, 1)
+        return Patches(frame, *self._finish(lit, real, drawn, profile.to(self._device)), to_patch)
+
+    def _relight(
+        self, new: Tensor, new_at: Tensor, real: Tensor, real_at: Tensor, drawn: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """New faces ``(N, 3, S, S)`` in the light of the real ones; meshes in sides of the pictures."""
+        basis = light.harmonics(geometry.vertex_normals(new_at, self._triangles))
+        found = compare_light(real, real_at, new, new_at, basis)
+        return light.apply_light(found, new, self._spread(light.exposure(found, basis), drawn, new.shape[-1]))
+
+    def _finish(
+        self, lit: Tensor, real: Tensor, drawn: tuple[Tensor, Tensor], profile: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Colour and opacity of patches: as soft as the real faces, and with what is behind them at silhouettes."""
+        size, raster = real.shape[-1], drawn[0].shape[-1]
         inside, alpha = self._masks(drawn, profile)
         behind = fill(_resize(real, raster), alpha == 0)
         inside, alpha, behind = _resize(torch.cat([inside, alpha, behind], dim=1), size).split([1, 1, 3], dim=1)
-        colour = torch.lerp(behind, match_sharpness(lit, real, alpha), inside)
-        return Patches(frame, colour, alpha, to_patch)
+        return torch.lerp(behind, match_sharpness(lit, real, alpha), inside), alpha
 
     def _spread(self, values: Tensor, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
         """Values at the vertices ``(N, 504, C)`` over the patch ``(N, C, size, size)``."""
