@@ -17,6 +17,7 @@ AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector
 OVERLAP = 0.55  # intersection over union of mesh and detected box, below which the mesh shows something else
 NEAR = 0.5  # the same, where the box is not of this frame: less is the face of somebody else, or one that is lost
 OPAQUE = 0.7  # opacity from which a patch hides what is behind it
+COVERED = 0.5  # the same at landmarks, which lie less exactly, near the edge of a patch some of them
 HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 FILLED = 0.6  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
@@ -89,7 +90,7 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> T
     inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
     on_mesh = _opacity(patches, meshes.points[..., :2]) > OPAQUE
     landmarks = torch.lerp(faces.landmarks.mean(1, keepdim=True), faces.landmarks, NEARER[:, None])
-    on_features = _opacity(patches, landmarks) > OPAQUE
+    on_features = _opacity(patches, landmarks) > COVERED
     in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > OPAQUE
     covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
     covered &= on_features.all(1) & (in_box.float().mean(1) >= FILLED)
