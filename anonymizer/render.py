@@ -12,7 +12,7 @@ from torch import Tensor
 
 from anonymizer import geometry, light
 from anonymizer.batches import MESH_POINTS, Frames, Meshes, Patches
-from anonymizer.face_model import OVAL, FaceModel, extend_outline, measure_expression
+from anonymizer.face_model import OVAL, FaceModel, Pose, extend_outline, measure_expression
 from anonymizer.fill import fill
 from anonymizer.sharpness import match_sharpness
 
@@ -61,14 +61,13 @@ class Renderer:
         opacity[:, MESH_POINTS:] = 0
         self._opacity = opacity.to(device)
 
-    def outline(self, meshes: Meshes, views: Views) -> Tensor:
+    def outline(self, meshes: Meshes, pose: Pose, views: Views) -> Tensor:
         """The new faces' shapes in the frame ``(N, 504, 3)``: the personas' own, in the targets' pose and expression.
 
         Towards the outline of the head, as seen from here, they pass into the real one: it is what the rest of the
         picture fits to.
         """
         model = self._model
-        pose = model.pose(meshes.points)
         target = model.unpose(meshes.points, pose)
         posed = model.unpose(views.points, model.pose(views.points))
         shape = torch.zeros_like(target).index_add_(0, views.face, posed * views.share[:, None, None])
@@ -87,7 +86,8 @@ class Renderer:
             views: portraits of the personas.
             size: side of the patches.
         """
-        outline = self.outline(meshes, views)
+        pose = self._model.pose(meshes.points)
+        outline = self.outline(meshes, pose, views)
         low, high = outline[..., :2].amin(1), outline[..., :2].amax(1)
         side = MARGIN * (high - low).amax(1)
         to_patch = geometry.square_to_patch((low + high) / 2, side, torch.zeros(len(side)), size)
@@ -97,7 +97,7 @@ class Renderer:
         real = geometry.cut_patches(frames.pixels, frame, to_patch, size)
         real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
         lit = self._relight(self._warp(views, drawn, size), vertices / raster, real, real_at, drawn)
-        yaw = self._model.pose(meshes.points).degrees[:, 0].abs()
+        yaw = pose.degrees[:, 0].abs()
         profile = ((yaw - PROFILE[0]) / (PROFILE[1] - PROFILE[0])).clamp(0, 1)
         return Patches(frame, *self._finish(lit, real, drawn, profile.to(self._device)), to_patch)
 
