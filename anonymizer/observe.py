@@ -40,8 +40,8 @@ class Observer:
         return replace(belief, look=look)
 
     def _look(self, frames: Frames, frame: Tensor, meshes: Meshes) -> Tensor:
-        centre, side, _ = crop_of_mesh(meshes.points)
-        to_patch = geometry.square_to_patch(centre, side.clamp(min=4), torch.zeros(len(side)), light.SIDE)
+        crops = crop_of_mesh(meshes.points)
+        to_patch = geometry.square_to_patch(crops.centre, crops.side, torch.zeros(len(frame)), light.SIDE)
         pictures = geometry.cut_patches(frames.pixels, frame, to_patch, light.SIDE).cpu()
         points = geometry.apply_affine(to_patch, meshes.points[..., :2]) / light.SIDE
         shades = light.measure(pictures, points, self._model.normals(meshes.points))
