@@ -32,6 +32,7 @@ from anonymizer.generate.steady import Steady
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer
 from anonymizer.prefetch import prefetch
+from anonymizer.smooth import smooth
 from anonymizer.track import follow
 from anonymizer.trust import Belief
 
@@ -129,12 +130,12 @@ class Anonymizer:
         steady = Steady()
         tracked = self._timed(follow(uploaded, self._detector, self.config), "detect and track")
         with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
-            for frames, faces in found:
+            for frames, belief in smooth((frames, self._observe(frames, faces)) for frames, faces in found):
                 # not the first frame, which is black in many videos
-                if not source and len(faces):
-                    source = _digest(frames.pixels[faces.frame[0]])
-                seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
-                yield self._replace(frames, self._observe(frames, faces), seeds, steady)
+                if not source and len(belief.faces):
+                    source = _digest(frames.pixels[belief.faces.frame[0]])
+                seeds = [derive_seed(self._secret, source, track) for track in belief.faces.tracks.tolist()]
+                yield self._replace(frames, belief, seeds, steady)
 
     def inspect(self, frames: Frames) -> Faces:
         """The faces that ``stills`` would replace."""

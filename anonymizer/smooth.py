@@ -1,0 +1,114 @@
+"""Takes the tremble out of what was observed of faces, without lag: each frame is averaged with those around it.
+
+Frames are taken in pairs, equally far before and after, so that steady motion stays as it is (zero phase). A pair counts
+the less, the further its mean lies from the frame between, so that what is quick stays quick: a bilateral filter
+(Tomasi and Manduchi, ICCV 1998) over time, for each point and each number on its own. Lids and lips, which move some
+points by a multiple of ``POINT``, are not held back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from anonymizer.batches import UNTRACKED, Frames
+from anonymizer.trust import Belief
+
+REACH = 4  # frames before and after
+SPREAD = 2.0  # of the Gaussian over time, in frames
+POINT = 0.02  # distance over the size of the face from which a pair of points counts little
+LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
+
+Key = tuple[int, int]  # track and frame of the video
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A batch, and the number of its first frame in the video."""
+
+    start: int
+    frames: Frames
+    belief: Belief
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.frames)
+
+    @property
+    def keys(self) -> list[Key | None]:
+        """Of the faces, row by row; ``None`` where there is nothing to average."""
+        faces, usable = self.belief.faces, self.belief.usable & (self.belief.faces.tracks != UNTRACKED)
+        numbers = zip(faces.tracks.tolist(), faces.frame.tolist(), usable.tolist(), strict=True)
+        return [(track, self.start + frame) if known else None for track, frame, known in numbers]
+
+
+def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
+    """Smooth the shape, the light and the sharpness of the faces of a video over time.
+
+    Args:
+        observed: its frames in order, in batches, with tracked faces.
+
+    Yields:
+        the same batches, at least ``REACH`` frames later; how the video is cut into batches changes nothing.
+    """
+    held: deque[_Part] = deque()  # those that are still to come out, and before them what they need
+    count, done = 0, 0  # frames that came in, and that went out
+    for frames, belief in observed:
+        held.append(_Part(count, frames, belief))
+        count += len(frames)
+        for part in [part for part in held if done <= part.start and part.end + REACH <= count]:
+            yield part.frames, _smoothed(part, held)
+            done = part.end
+        while held[0].end <= done - REACH:
+            held.popleft()
+    for part in held:
+        if done <= part.start:
+            yield part.frames, _smoothed(part, held)
+
+
+def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
+    """The faces of one of the parts that are held."""
+    belief, keys = part.belief, part.keys
+    if not any(keys):
+        return belief
+    every = {key: row for row, key in enumerate(key for other in held for key in other.keys) if key}
+    rows = torch.tensor([row for row, key in enumerate(keys) if key])
+    pairs = _pairs([key for key in keys if key], every)
+    points, look = belief.meshes.points.clone(), belief.look.clone()
+    all_points = torch.cat([other.belief.meshes.points for other in held])
+    all_look = torch.cat([other.belief.look for other in held])
+    tolerance = POINT * belief.faces.sizes[rows].amax(1)[:, None, None]
+    points[rows] = _average(points[rows], all_points, pairs, tolerance)
+    look[rows] = _average(look[rows, :, None], all_look[..., None], pairs, LOOK[:, None])[..., 0]
+    return replace(belief, meshes=replace(belief.meshes, points=points), look=look)
+
+
+def _pairs(keys: Sequence[Key], every: dict[Key, int]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """For each distance in time: rows before and after ``keys``, and the weight of the pairs, 0 where there is none."""
+    pairs = []
+    for distance in range(1, REACH + 1):
+        before, after = (
+            torch.tensor([every.get((track, frame + way * distance), -1) for track, frame in keys]) for way in (-1, 1)
+        )
+        there = (before >= 0) & (after >= 0)
+        pairs.append((before, after, there * 2 * math.exp(-0.5 * (distance / SPREAD) ** 2)))
+    return pairs
+
+
+def _average(
+    values: Tensor, every: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]], tolerance: Tensor
+) -> Tensor:
+    """Means ``(N, P, D)`` of values, ``(N, P, D)``, and those of their pairs, rows of ``every (M, P, D)``."""
+    total, weights = values, torch.ones(*values.shape[:2], 1)
+    for before, after, weight in pairs:
+        mean = (every[before] + every[after]) / 2
+        away = (mean - values).norm(dim=2, keepdim=True) / tolerance
+        likely = weight[:, None, None] * torch.exp(-0.5 * away.square())
+        total = total + torch.where(likely > 0, likely * mean, 0.0)
+        weights = weights + likely.nan_to_num(0.0)
+    return total / weights
