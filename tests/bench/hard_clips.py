@@ -82,9 +82,9 @@ def swing(time: float, first: float, last: float, period: float) -> float:
 
 
 def pan(media: Media, shutter: float) -> Clip:
-    """Over more than twenty people, to and fro at 25, 60 and 130 pixels a frame."""
+    """Over more than twenty people, to and fro at 50 and 130 pixels a frame."""
     photo = media.photo("group-1.jpg", 2000, 1500)
-    for period in (92, 38, 18):
+    for period in (46, 18):
         for n in range(period):
             yield exposed(lambda t, p=period: shift(photo, swing(t, 0, 2000 - WIDTH, p), 380), n, shutter)
 
