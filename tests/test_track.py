@@ -161,6 +161,27 @@ def test_a_face_between_two_looks_is_found_where_the_picture_changes() -> None:
     assert {21, 22} <= set(frames_of(tracked, 0))
 
 
+def test_a_face_between_two_looks_is_found_though_it_is_as_bright_as_what_it_hides() -> None:
+    pictures = torch.full((40, 24, 32, 3), 100, dtype=torch.uint8)
+    pictures[21:23, 8:12, 8:12] = torch.tensor([150, 90, 60], dtype=torch.uint8)
+    tracked, _ = run(lambda n: {square(100, 100): 0.9} if n in (21, 22) else {}, pictures)
+    assert {21, 22} <= set(frames_of(tracked, 0))
+
+
+def test_a_pan_is_no_cut_and_faces_move_with_the_picture() -> None:
+    wide = torch.cat([scene(1), scene(2)], dim=1)
+    left = [6 * abs((n + 3) % 6 - 3) for n in range(40)]  # 0, 6, 12, 18, 12, ... columns
+    pictures = torch.stack([wide[:, start : start + 32] for start in left])
+
+    def script(n: int) -> dict[Box, float]:
+        return {square(230 - 10 * left[n], 100): 0.9 if n == 20 else 0.25}  # by 60 pixels, one and a half faces
+
+    tracked, _ = run(script, pictures)
+    for n in range(20 - CONFIG.track.window, 40):
+        assert list(tracked[n]) == [0]
+        assert covers(tracked[n], next(iter(script(n))))
+
+
 def test_16_bit_video() -> None:
     frames = Frames(torch.zeros(30, 24, 32, 3, dtype=torch.uint16), tuple(Fraction(n, RATE) for n in range(30)))
     (same, faces), *rest = follow(iter([frames]), Scripted(lambda n: {(4, 4, 16, 16): 0.9}), CONFIG)
