@@ -1,9 +1,10 @@
 """Follows faces over time: the only stage with a memory.
 
-Detections are linked frame by frame to the tracks that expect them (constant velocity, Hungarian assignment). A
-track is real if one of its detections is sure; the others only need to be likely (hysteresis, as in ByteTrack,
-https://arxiv.org/abs/2110.06864). Because frames wait until ``window`` more have been seen, a face is covered from
-the frame in which it appears, and gaps are filled, before anything is passed on.
+Detections are linked frame by frame to the tracks that expect them (at constant velocity, where they were, or moved
+with the whole picture in a pan; Hungarian assignment). A track is real if one of its detections is sure; the others
+only need to be likely (hysteresis, as in ByteTrack, https://arxiv.org/abs/2110.06864). Because frames wait until
+``window`` more have been seen, a face is covered from the frame in which it appears, and gaps are filled, before
+anything is passed on.
 
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
 frames in between wherever a face begins, ends, jumps or comes near another one. A face that is visible only between
