@@ -12,6 +12,7 @@ CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened;
 LOCAL = 0.08  # change of a colour in one place, where white is 1: something came or went there
 FLASH = 2  # frames after which the old scene is back if it was only a flash
 THUMBNAIL = (18, 32)  # height and width
+SAME, NOISE = 0.65, 1e-5  # correlation from which two parts show the same; power of noise
 SHOWN = 0.3  # part of a picture that must still be there if it moved
 
 
@@ -30,7 +31,7 @@ def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """How far all that ``a`` shows has moved in ``b``, ``(x, y)`` in widths and heights; ``None`` if it is not there.
 
-    Phase correlation; believed where the parts that both show are then alike.
+    Phase correlation; believed where the parts that both show then correlate, however faint one is in a flash.
     """
     before, after = (x.mean(0).reshape(THUMBNAIL) for x in (a, b))
     size = THUMBNAIL[::-1]
@@ -40,8 +41,9 @@ def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
     if shown.mean() < SHOWN:
         return None
     moved, after = (part[shown] - part[shown].mean() for part in (moved, after))
-    alike = unlikeness(moved[None], after[None]) < CUT
-    return np.array([x / size[0], y / size[1]], np.float32) if alike else None
+    power = [np.square(part).mean() + NOISE for part in (moved, after)]
+    same = (moved * after).mean() / np.sqrt(power[0] * power[1]) > SAME
+    return np.array([x / size[0], y / size[1]], np.float32) if same else None
 
 
 def thumbnails(frames: Frames) -> NDArray[np.float32]:
