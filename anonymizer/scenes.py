@@ -1,5 +1,6 @@
-"""Notices where a video changes: small grey pictures, compared with each other."""
+"""Notices where a video changes: small pictures, compared with each other."""
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,13 +10,16 @@ from numpy.typing import NDArray
 from anonymizer.batches import Frames
 
 CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened; another scene
-LOCAL = 0.08  # change of brightness in one place, where white is 1: something came or went there
+LOCAL = 0.08  # change of a colour in one place, where white is 1: something came or went there
 FLASH = 2  # frames after which the old scene is back if it was only a flash
 THUMBNAIL = (18, 32)  # height and width
+SAME, NOISE = 0.65, 1e-5  # correlation from which two parts show the same; power of noise
+SHOWN = 0.3  # part of a picture that must still be there if it moved
 
 
 def unlikeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """0 for the same picture, about 1 for two unrelated ones; brightness does not matter, contrast little."""
+    a, b = a.mean(0), b.mean(0)  # colour adds noise
     noise = 1e-4 * a.size
     return float(np.square(a - b).sum() / (np.square(a).sum() + np.square(b).sum() + noise))
 
@@ -35,10 +39,28 @@ def _beyond(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(np.maximum(seen - around.max((2, 3)), around.min((2, 3)) - seen).max())
 
 
+def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """How far all that ``a`` shows has moved in ``b``, ``(x, y)`` in widths and heights; ``None`` if it is not there.
+
+    Phase correlation; believed where the parts that both show then correlate, however faint one is in a flash.
+    """
+    before, after = (x.mean(0).reshape(THUMBNAIL) for x in (a, b))
+    size = THUMBNAIL[::-1]
+    (x, y), _ = cv2.phaseCorrelate(before, after, cv2.createHanningWindow(size, cv2.CV_32F))
+    moved = cv2.warpAffine(before, np.array([[1, 0, x], [0, 1, y]]), size, borderValue=np.nan)
+    shown = np.isfinite(moved)
+    if shown.mean() < SHOWN:
+        return None
+    moved, after = (part[shown] - part[shown].mean() for part in (moved, after))
+    power = [np.square(part).mean() + NOISE for part in (moved, after)]
+    same = (moved * after).mean() / np.sqrt(power[0] * power[1]) > SAME
+    return np.array([x / size[0], y / size[1]], np.float32) if same else None
+
+
 def thumbnails(frames: Frames) -> NDArray[np.float32]:
-    """Small grey pictures in 0..1, less their mean: ``(N, 18 * 32)``."""
+    """Small pictures in 0..1, less their mean: ``(N, 3, 18 * 32)``. In colour: many faces are as bright as a wall."""
     images = frames.pixels.permute(0, 3, 1, 2)
     if images.device.type != "cpu" or images.dtype != torch.uint8:
         images = images.float()  # only the CPU scales bytes
-    small = F.interpolate(images, THUMBNAIL, mode="bilinear", antialias=True).float().mean(1).flatten(1)
-    return ((small - small.mean(1, keepdim=True)) / frames.peak).cpu().numpy()
+    small = F.interpolate(images, THUMBNAIL, mode="bilinear", antialias=True).float().flatten(2)
+    return ((small - small.mean((1, 2), keepdim=True)) / frames.peak).cpu().numpy()

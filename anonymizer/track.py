@@ -1,9 +1,10 @@
 """Follows faces over time: the only stage with a memory.
 
-Detections are linked frame by frame to the tracks that expect them (constant velocity, Hungarian assignment). A
-track is real if one of its detections is sure; the others only need to be likely (hysteresis, as in ByteTrack,
-https://arxiv.org/abs/2110.06864). Because frames wait until ``window`` more have been seen, a face is covered from
-the frame in which it appears, and gaps are filled, before anything is passed on.
+Detections are linked frame by frame to the tracks that expect them (at constant velocity, where they were, or moved
+with the whole picture in a pan; Hungarian assignment). A track is real if one of its detections is sure; the others
+only need to be likely (hysteresis, as in ByteTrack, https://arxiv.org/abs/2110.06864). Because frames wait until
+``window`` more have been seen, a face is covered from the frame in which it appears, and gaps are filled, before
+anything is passed on.
 
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
 frames in between wherever a face begins, ends, jumps or comes near another one. A face that is visible only between
@@ -25,7 +26,7 @@ from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou
 from anonymizer.motion import Sight, Track, cost, is_calm, near, stack
-from anonymizer.scenes import CUT, FLASH, differs, thumbnails, unlikeness
+from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
@@ -49,6 +50,7 @@ class _Follower:
         self._tracks: list[Track] = []
         self._looks: list[int] = []
         self._cuts: list[int] = []
+        self._moves: dict[int, np.ndarray] = {}  # frames in which the whole picture moved: how far, in its size
         self._slow: set[int] = set()  # frames that come long after the one before
         self._time = Fraction(0)  # of the last frame that came in
         self._count = 0  # frames that came in
@@ -84,7 +86,8 @@ class _Follower:
         """Look at the frames up to ``stop``, which is one of them, and link what is found."""
         frames = range(self._done + 1, stop + 1)
         changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
-        cuts = [frame for frame in changes if self._is_cut(frame)]
+        self._moves |= {frame: move for frame in changes if (move := self._movement(frame)) is not None}
+        cuts = [frame for frame in changes if frame not in self._moves and self._is_cut(frame)]
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
         keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
@@ -105,6 +108,11 @@ class _Follower:
 
     def _changes(self, frame: int) -> bool:
         return differs(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
+
+    def _movement(self, frame: int) -> np.ndarray | None:
+        if self._unlike(frame - 1, frame) <= CHANGE:
+            return None
+        return movement(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
 
     def _is_cut(self, frame: int) -> bool:
         """Whether all that is near before ``frame`` is another scene; not so where a flash begins or ends."""
@@ -139,7 +147,8 @@ class _Follower:
         tracks = [track for track in self._tracks if track.sights[-1].frame >= oldest]
         doubt = np.array([(1 - sight.score) / 2 for sight in sights])
         moving, resting = ([track.at(frame) for track in tracks], [track.sights[-1] for track in tracks])
-        costs = np.minimum(cost(stack(moving), stack(sights)), cost(stack(resting), stack(sights)))
+        panned = [sight._replace(points=sight.points + self._moved(sight.frame, frame)) for sight in resting]
+        costs = np.min([cost(stack(places), stack(sights)) for places in (moving, resting, panned)], axis=0)
         costs = np.minimum(costs + doubt, GATE)
         owners = {b: tracks[a] for a, b in zip(*linear_sum_assignment(costs), strict=True) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
@@ -147,6 +156,11 @@ class _Follower:
                 self._tracks.append(owners.setdefault(index, Track(self._waiting[0][1].size)))
             owners[index].sights.append(sight)
             owners[index].sure |= sight.score >= self._high
+
+    def _moved(self, first: int, last: int) -> np.ndarray:
+        """How far the whole picture moved between two frames, in pixels."""
+        moves = (move for frame, move in self._moves.items() if first < frame <= last)
+        return sum(moves, start=np.zeros(2, np.float32)) * np.array(self._waiting[0][1].size[::-1], np.float32)
 
     def _scene(self, frame: int) -> tuple[int, int]:
         """First and last frame, as far as known, of the scene that ``frame`` belongs to."""
@@ -174,6 +188,7 @@ class _Follower:
             track.sights = [sight for sight in track.sights if sight.frame >= horizon]
         self._looks = [frame for frame in self._looks if frame >= horizon]
         self._cuts = [frame for frame in self._cuts if frame >= horizon]
+        self._moves = {frame: move for frame, move in self._moves.items() if frame >= horizon}
         self._slow = {frame for frame in self._slow if frame > self._done}
         self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done - FLASH}
 
