@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from anonymizer.batches import Frames
@@ -33,10 +32,10 @@ def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 
 
 def _beyond(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """By how much the second picture leaves the range of what is around the same place in the first, at most."""
-    around = sliding_window_view(np.pad(a.reshape(THUMBNAIL), 1, mode="edge"), (3, 3))
-    seen = b.reshape(THUMBNAIL)
-    return float(np.maximum(seen - around.max((2, 3)), around.min((2, 3)) - seen).max())
+    """By how much a colour leaves the range of what is around the same place in the first picture, at most."""
+    before, after = (x.reshape(-1, *THUMBNAIL).transpose(1, 2, 0) for x in (a, b))
+    around = np.ones((3, 3), np.uint8)
+    return float(np.maximum(after - cv2.dilate(before, around), cv2.erode(before, around) - after).max())
 
 
 def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32] | None:
