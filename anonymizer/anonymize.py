@@ -28,6 +28,7 @@ from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.generate.steady import Steady
+from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.prefetch import prefetch
 from anonymizer.track import follow
@@ -78,7 +79,9 @@ class Anonymizer:
         self.batch_size = self.config.batch_size or devices.batch_size(self.device)
         self.timings: dict[str, float] = defaultdict(float)
         self._detector = DETECTORS[self.config.detect.detector](self.config.detect, self.device)
-        self._estimator = MeshEstimator(self.device) if self.config.generate.method == "generate" else None
+        draws = self.config.generate.method == "generate"  # people, whose faces and identities matter
+        self._estimator = MeshEstimator(self.device) if draws else None
+        self._recognizer = Recognizer(self.device) if draws else None
         self._generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, self._estimator, self.batch_size
         )
@@ -114,7 +117,7 @@ class Anonymizer:
         )
 
     def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
-        """A video: faces keep their personas, and are hidden from the frame in which they enter.
+        """A video: people keep their personas, and are hidden from the frame in which they enter.
 
         The tracker looks ahead, so that frames come out later than they go in, cut into other batches, but all of
         them and in order.
@@ -122,7 +125,8 @@ class Anonymizer:
         uploaded = (self._upload(batch) for batch in batches)
         source = b""
         steady = Steady()
-        tracked = self._timed(follow(uploaded, self._detector, self.config), "detect and track")
+        tracks = follow(uploaded, self._detector, self.config, self._recognizer)
+        tracked = self._timed(tracks, "detect and track")
         with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
             for frames, faces in found:
                 # not the first frame, which is black in many videos

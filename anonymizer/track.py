@@ -5,12 +5,16 @@ track is real if one of its detections is sure; the others only need to be likel
 https://arxiv.org/abs/2110.06864). Because frames wait until ``window`` more have been seen, a face is covered from
 the frame in which it appears, and gaps are filled, before anything is passed on.
 
+Tracks end at cuts and where a face stays away for longer. When a track is first passed on, the clearest of its
+sightings so far is compared with the people who were seen before; so a person who comes back has the same number.
+
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
 frames in between wherever a face begins, ends, jumps or comes near another one. A face that is visible only between
 two looks in an otherwise steady picture is not seen; with ``stride=1`` every frame is looked at.
 """
 
 import bisect
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -24,6 +28,7 @@ from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou
+from anonymizer.identity import People, Recognizer, clearness
 from anonymizer.motion import Sight, Track, cost, is_calm, near, stack
 from anonymizer.scenes import CUT, FLASH, differs, thumbnails, unlikeness
 
@@ -38,8 +43,9 @@ class _Follower:
     All decisions are made at fixed frames of the video, whatever batches it arrives in.
     """
 
-    def __init__(self, detector: Detector, config: Config) -> None:
-        self._detector = detector
+    def __init__(self, detector: Detector, config: Config, recognizer: Recognizer | None = None) -> None:
+        self._detector, self._recognizer = detector, recognizer
+        self._people = People()
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
         self._span = self._stride * max(1, self._window // self._stride)  # frames that are looked at together
@@ -56,7 +62,6 @@ class _Follower:
         self._done_sights: list[Sight] = []
         self._lost: list[Sight] = []  # sure faces that a later look did not find
         self._decided = 0  # frames whose faces are final
-        self._numbers = 0
 
     def push(self, batch: Frames) -> Iterator[tuple[Frames, Faces]]:
         self._waiting.append((self._count, batch))
@@ -121,17 +126,21 @@ class _Follower:
         sights: dict[int, list[Sight]] = {frame: [] for frame in frames}
         if not frames:
             return sights
-        chosen = [
-            batch[torch.tensor(rows)]
-            for start, batch in self._waiting
-            if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
-        ]
-        faces = self._detector.detect(Frames.cat(chosen))
+        faces = self._detector.detect(self._pictures(frames))
         points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy()
         for row, score in enumerate(faces.scores.tolist()):
             frame = frames[int(faces.frame[row])]
             sights[frame].append(Sight(frame, points[row], score, seen=True))
         return sights
+
+    def _pictures(self, frames: Sequence[int]) -> Frames:
+        """Of frames that wait; sorted, at least one."""
+        chosen = [
+            batch[torch.tensor(rows)]
+            for start, batch in self._waiting
+            if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
+        ]
+        return Frames.cat(chosen)
 
     def _link(self, frame: int, sights: list[Sight]) -> None:
         """Give each sighting to the track that expects it, or begin a new track with it."""
@@ -178,17 +187,49 @@ class _Follower:
         self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done - FLASH}
 
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
-        faces = []
-        for track in self._tracks:
-            start, end = self._extent(track)
-            if track.sure and start <= frame <= end:
-                if track.number == UNTRACKED:
-                    track.number, self._numbers = self._numbers, self._numbers + 1
-                faces.append((track.at(frame), track.number))
+        extents = [(track, *self._extent(track)) for track in self._tracks if track.sure]
+        here = [track for track, start, end in extents if start <= frame <= end]
+        self._name(frame, here)
+        faces = [(track.at(frame), track.number) for track in here]
         boxes = _boxes([sight for sight, _ in faces])
         known = _boxes([sight for sight, _ in faces if sight.seen])
         twice = (box_iou(boxes, known) > OVERLAP).any(1).tolist()
         return [face for face, known_too in zip(faces, twice, strict=True) if face[0].seen or not known_too]
+
+    def _name(self, frame: int, tracks: Sequence[Track]) -> None:
+        """Number those of the tracks, which are all of ``frame``, that are new; as before if the person is known."""
+        if self._recognizer:
+            self._recognize(frame, tracks, self._recognizer)
+        for track in tracks:
+            if track.number == UNTRACKED:
+                track.number = self._people.stranger()
+
+    def _recognize(self, frame: int, tracks: Sequence[Track], recognizer: Recognizer) -> None:
+        """Number new tracks of known people, and learn who the others are, now or, from a better view, later."""
+        views = self._views(frame, [track for track in tracks if track.ask <= frame])
+        if not views:
+            return
+        frames = sorted({sight.frame for _, sight in views})
+        faces = _as_faces([[(s, t.number) for t, s in views if s.frame == index] for index in frames], self._high)
+        embeddings = recognizer.embed(self._pictures(frames), faces)
+        people = self._people.recognize(embeddings, {track.number for track in tracks})
+        for (track, _), embedding, person in zip(views, embeddings, people, strict=True):
+            if embedding.isnan().any():
+                continue
+            track.ask = math.inf
+            if track.number == UNTRACKED:
+                track.number = self._people.stranger() if person is None else person
+            if person in (None, track.number):
+                self._people.remember(track.number, embedding)
+
+    def _views(self, frame: int, tracks: Sequence[Track]) -> list[tuple[Track, Sight]]:
+        """The clearest sighting, from ``frame`` on, of each track that has a clear one; by frame."""
+        sights = [(track, sight) for track in tracks for sight in track.sights if sight.frame >= frame]
+        clear = clearness(_as_faces([[(sight, track.number) for track, sight in sights]], self._high))
+        best = dict(sights[row] for row in clear.argsort(stable=True).tolist() if clear[row] > 0)
+        for track in tracks:
+            track.ask = frame + self._window
+        return sorted(((track, best[track]) for track in tracks if track in best), key=lambda view: view[1].frame)
 
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
         while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:
@@ -213,7 +254,9 @@ def _as_faces(frames: list[list[tuple[Sight, int]]], high: float) -> Faces:
     )
 
 
-def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Iterator[tuple[Frames, Faces]]:
+def follow(
+    batches: Iterable[Frames], detector: Detector, config: Config, recognizer: Recognizer | None = None
+) -> Iterator[tuple[Frames, Faces]]:
     """Detect and track the faces of a video.
 
     Args:
@@ -221,6 +264,7 @@ def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Ite
         detector: what looks at single frames.
         config: ``detect.threshold``, which one sighting of a face must reach, at most ``track.window`` frames later;
             ``track.stride``, how often to look.
+        recognizer: tells whose faces they are; without it, a person who comes back has a new number.
 
     Yields:
         each batch as it came, with its faces, by frame; the score is 0 where a face is only assumed: before its
@@ -229,7 +273,7 @@ def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Ite
     Raises:
         DetectionError: from the detector.
     """
-    follower = _Follower(detector, config)
+    follower = _Follower(detector, config, recognizer)
     for batch in batches:
         yield from follower.push(batch)
     yield from follower.flush()
