@@ -19,6 +19,7 @@ from anonymizer.networks.dlib_resnet import EMBEDDING, SIZE
 
 LINK = 0.42  # distance of two embeddings below which they may be of one person
 MARGIN = 0.1  # by which everybody else must be further away
+OTHER = 0.5  # distance above which two faces of successive frames are of two people
 KEPT = 4  # embeddings a person: the first ones, so that one mistake does not lead to the next
 PEOPLE = 400  # who are remembered; then those are forgotten who were not seen for longest
 SMALLEST = 40  # pixels, the shorter side of a face that is recognized

@@ -28,12 +28,13 @@ from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou
-from anonymizer.identity import People, Recognizer, clearness
+from anonymizer.identity import OTHER, People, Recognizer, clearness
 from anonymizer.motion import Sight, Track, cost, is_calm, near, stack
 from anonymizer.scenes import CUT, FLASH, differs, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
+MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
 OVERLAP = 0.6  # intersection over union from which an assumed face is one that was seen
 
 
@@ -89,11 +90,11 @@ class _Follower:
         """Look at the frames up to ``stop``, which is one of them, and link what is found."""
         frames = range(self._done + 1, stop + 1)
         changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
-        cuts = [frame for frame in changes if self._is_cut(frame)]
+        cuts = [frame for frame in changes if self._jump(frame) > MAYBE_CUT]
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
         keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
-        self._cuts += cuts
+        self._cuts += [cut for cut in cuts if self._jump(cut) > CUT or self._replaced(found[cut - 1], found[cut])]
         found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
         del found[self._done]
         for frame in sorted(found):
@@ -111,11 +112,23 @@ class _Follower:
     def _changes(self, frame: int) -> bool:
         return differs(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
 
-    def _is_cut(self, frame: int) -> bool:
-        """Whether all that is near before ``frame`` is another scene; not so where a flash begins or ends."""
+    def _jump(self, frame: int) -> float:
+        """Unlikeness of ``frame`` to what is near before it; small where a flash begins or ends."""
         before = frame - 1
         pairs = [(before, frame), (before, frame + FLASH), (before - FLASH, frame)]
-        return all(self._unlike(*pair) > CUT for pair in pairs)
+        return min(self._unlike(*pair) for pair in pairs)
+
+    def _replaced(self, before: Sequence[Sight], after: Sequence[Sight]) -> bool:
+        """Whether in the place of a face of one look there is somebody else in the next."""
+        pairs = [(before[a], after[b]) for a, b in np.argwhere(near(before, after))]
+        if not self._recognizer or not pairs:
+            return False
+        frames = [pairs[0][0].frame, pairs[0][1].frame]
+        faces = _as_faces([[(sight, UNTRACKED) for sight in look] for look in zip(*pairs, strict=True)], self._high)
+        embeddings = self._recognizer.embed(self._pictures(frames), faces)
+        embeddings[clearness(faces) == 0] = torch.nan
+        one, other = embeddings.chunk(2)
+        return bool(((one - other).norm(dim=1) > OTHER).any())
 
     def _unlike(self, a: int, b: int) -> float:
         """Unlikeness of two frames, or of the first and the last that there are."""

@@ -186,6 +186,16 @@ def test_cut_away_and_back() -> None:
     assert all(set(faces) == set(tracked[n // 30 * 30]) for n, faces in enumerate(tracked))
 
 
+@pytest.mark.parametrize("people", [1, 2])
+def test_a_cut_between_pictures_that_are_alike_is_one_if_people_change(people: int) -> None:
+    one, other = scene(1).float() - 128, scene(2).float() - 128
+    alike = (128 + 0.65 * one + 0.76 * other).clamp(0, 255).byte()  # unlikeness 0.35
+    pictures = torch.cat([scene(1).expand(22, -1, -1, -1), alike.expand(30, -1, -1, -1)])
+    recognizer = Knowing(lambda n, x, y: 0 if n < 22 else people - 1)
+    tracked, _ = run(lambda n: {square(100, 100, 60): 0.9}, pictures, recognizer=recognizer)
+    assert [list(faces) for faces in tracked] == [[0]] * 22 + [[people - 1]] * 30
+
+
 def test_two_faces_at_a_time_are_two_people() -> None:
     def script(n: int) -> dict[Box, float]:
         return {square(80, 100, 60): 0.9} | ({square(220, 100, 60): 0.9} if n >= 30 else {})
