@@ -1,6 +1,12 @@
 """Tells whether a face is that of a person who was seen before in the same video.
 
 Embeddings are personal data: they live in memory only, as long as the video that they come from.
+
+How strict ``LINK`` and ``MARGIN`` are, measured by ``tests/bench/linking.py`` on 400 people of Labeled Faces in the
+Wild, with the photographs as they are and, in brackets, reduced to faces of 41 pixels: 0.0013% (0.0011%) of the pairs
+of different people are nearer than ``LINK``; among 20 others, 0.013% (0.033%) of the strangers are taken for one of
+them, among some 400 0.5% (0 of 306). The price: of two photographs of a person, mostly years apart, 62% (67%) are not
+linked. In nine clips of one person each, all but 5% of the pairs of views are, but for one who pulls faces: half.
 """
 
 from __future__ import annotations

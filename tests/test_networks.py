@@ -142,8 +142,11 @@ def test_every_byte_of_a_dlib_file_counts(original: Original, tmp_path: Path) ->
             convert.dlib(file, DlibResnet())
 
 
+HALF = [("centerface", (2, 3, 96, 64)), ("face_mesh", (2, 3, 192, 192)), ("identity", (2, 3, 150, 150))]
+
+
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
-@pytest.mark.parametrize(("name", "shape"), [("centerface", (2, 3, 96, 64)), ("face_mesh", (2, 3, 192, 192))])
+@pytest.mark.parametrize(("name", "shape"), HALF)
 def test_half_precision_stays_close(name: str, shape: tuple[int, ...], device: str) -> None:
     given = torch.rand(shape)
     rough = weights.load(name).to(device, torch.float16)(given.to(device, torch.float16))
