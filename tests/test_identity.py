@@ -12,11 +12,12 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from anonymizer.batches import Faces, Frames
-from anonymizer.config import DetectConfig
+from anonymizer.config import Config, DetectConfig
 from anonymizer.detect import DETECTORS
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.identity import KEPT, LINK, MARGIN, PEOPLE, SMALLEST, TEMPLATE, People, Recognizer, clearness
+from anonymizer.track import follow
 
 CPU = torch.device("cpu")
 
@@ -67,6 +68,15 @@ def test_two_views_of_a_person_are_nearer_than_two_people(recognizer: Recognizer
     same = torch.block_diag(*[torch.ones(2, 2)] * 3) > 0
     assert away[same].max() < LINK
     assert away[~same].min() > LINK
+
+
+def test_a_video_that_cuts_to_another_person_and_back(recognizer: Recognizer, views: list[list[Portrait]]) -> None:
+    shots = [views[0][0], views[1][0], views[0][1], views[2][0], views[1][1]]
+    pixels = torch.cat([picture(shot.pixels).pixels.expand(20, -1, -1, -1) for shot in shots])
+    frames = Frames(pixels, tuple(Fraction(index, 25) for index in range(len(pixels))))
+    detector = DETECTORS["centerface"](DetectConfig(), CPU)
+    faces = Faces.cat([faces for _, faces in follow([frames], detector, Config(), recognizer)])
+    assert faces.tracks.tolist() == [person for person in (0, 1, 0, 2, 1) for _ in range(20)]
 
 
 def test_turned_pictures_16_bit_and_batches_change_little(recognizer: Recognizer, views: list[list[Portrait]]) -> None:
