@@ -20,18 +20,21 @@ import torch
 from torch import Tensor
 
 from anonymizer import device as devices
-from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.batches import Faces, Frames
 from anonymizer.blend import compose
 from anonymizer.config import Config
 from anonymizer.detect import DETECTORS
+from anonymizer.face_model import load_face_model
 from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
+from anonymizer.observe import Observer
 from anonymizer.prefetch import prefetch
 from anonymizer.track import follow
+from anonymizer.trust import Belief
 
 BATCHES_AHEAD = 1  # that are tracked while others are rendered
 
@@ -79,11 +82,12 @@ class Anonymizer:
         self.batch_size = self.config.batch_size or devices.batch_size(self.device)
         self.timings: dict[str, float] = defaultdict(float)
         self._detector = DETECTORS[self.config.detect.detector](self.config.detect, self.device)
-        draws = self.config.generate.method == "generate"  # people, whose faces and identities matter
-        self._estimator = MeshEstimator(self.device) if draws else None
-        self._recognizer = Recognizer(self.device) if draws else None
+        generates = self.config.generate.method == "generate"
+        estimator = MeshEstimator(self.device) if generates else None
+        self._observer = Observer(estimator, load_face_model()) if estimator else None
+        self._recognizer = Recognizer(self.device) if generates else None
         self._generator = GENERATORS[self.config.generate.method](
-            self.config.generate, self.device, self._estimator, self.batch_size
+            self.config.generate, self.device, estimator, self.batch_size
         )
         seed = self.config.generate.seed
         self._secret = secrets.randbits(63) if seed is None else seed
@@ -133,7 +137,7 @@ class Anonymizer:
                 if not source and len(faces):
                     source = _digest(frames.pixels[faces.frame[0]])
                 seeds = [derive_seed(self._secret, source, track) for track in faces.tracks.tolist()]
-                yield self._replace(frames, faces, seeds, steady)
+                yield self._replace(frames, self._observe(frames, faces), seeds, steady)
 
     def inspect(self, frames: Frames) -> Faces:
         """The faces that ``stills`` would replace."""
@@ -152,18 +156,20 @@ class Anonymizer:
             derive_seed(self._secret, sources[frame], number)
             for frame, number in zip(faces.frame.tolist(), order, strict=True)
         ]
-        done = self._replace(frames, faces, seeds)
+        done = self._replace(frames, self._observe(frames, faces), seeds)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
 
-    def _replace(self, frames: Frames, faces: Faces, seeds: list[int], steady: Steady | None = None) -> Anonymized:
+    def _observe(self, frames: Frames, faces: Faces) -> Belief:
         with self._clock("mesh"):
-            meshes = self._estimator.estimate(frames, faces) if self._estimator else Meshes.none()
+            return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
+
+    def _replace(self, frames: Frames, belief: Belief, seeds: list[int], steady: Steady | None = None) -> Anonymized:
         with self._clock("generate"):
-            patches, outcomes = self._generator.generate(frames, faces, meshes, seeds)
-            covers, outcomes = steady.hold(frames, faces, outcomes) if steady else ([], outcomes)
+            patches, outcomes = self._generator.generate(frames, belief, seeds)
+            covers, outcomes = steady.hold(frames, belief.faces, outcomes) if steady else ([], outcomes)
         with self._clock("blend"):
             done = compose(frames, [*patches, *covers])
-        return Anonymized(done, faces, tuple(outcomes))
+        return Anonymized(done, belief.faces, tuple(outcomes))
 
     @contextmanager
     def _clock(self, stage: str) -> Iterator[None]:

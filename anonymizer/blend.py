@@ -17,7 +17,8 @@ def compose(frames: Frames, layers: Sequence[Patches]) -> Frames:
 
     Args:
         frames: on any device.
-        layers: patches on the same device, not turned against the frames.
+        layers: patches on the same device, not turned against the frames. Those whose pixels are the frames' own,
+            moved by whole pixels, are not resampled.
     """
     pixels = frames.pixels.clone()
     for patches in layers:
@@ -40,16 +41,22 @@ def _lay_all(pixels: Tensor, patches: Patches, peak: int) -> None:
 
 def _lay(region: Tensor, patch: Patches, origin: tuple[int, int], peak: int) -> None:
     """Lay one patch over ``region (h, w, 3)``, a view whose upper left corner lies at ``origin``, in place."""
-    device = region.device
     height, width = region.shape[:2]
-    scale_x, scale_y = patch.to_patch[0, 0, 0].item(), patch.to_patch[0, 1, 1].item()
-    shift_x, shift_y = patch.to_patch[0, :, 2].tolist()
-    size = patch.colour.shape[-1]
-    x = ((torch.arange(width, device=device) + origin[0] + 0.5) * scale_x + shift_x) * 2 / size - 1
-    y = ((torch.arange(height, device=device) + origin[1] + 0.5) * scale_y + shift_y) * 2 / size - 1
-    grid = torch.stack([x[None].expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
-    layers = torch.cat([patch.colour, patch.alpha], dim=1)
-    sampled = F.grid_sample(layers, grid[None], padding_mode="border", align_corners=False)[0]
-    inside = ((x.abs() <= 1)[None] & (y.abs() <= 1)[:, None]).float()
-    colour, alpha = sampled[:3].permute(1, 2, 0) * peak, (sampled[3] * inside)[..., None]
-    region.copy_(torch.lerp(region.float(), colour, alpha).round().clamp(0, peak).to(region.dtype))
+    device, size = region.device, patch.colour.shape[-1]
+    scale, shift = patch.to_patch[0].diagonal(dim1=0, dim2=1).tolist(), patch.to_patch[0, :, 2].tolist()
+    x, y = (
+        (torch.arange(length, device=device) + start + 0.5) * factor + by
+        for length, start, factor, by in zip((width, height), origin, scale, shift, strict=True)
+    )
+    if scale == [1.0, 1.0] and all(by.is_integer() for by in shift):  # pixel on pixel
+        left, top = int(origin[0] + shift[0]), int(origin[1] + shift[1])
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        colour, alpha = patch.colour[0, :, rows, columns], patch.alpha[0, :, rows, columns]
+    else:
+        grid = torch.stack([x[None].expand(height, -1), y[:, None].expand(-1, width)], dim=-1) * (2 / size) - 1
+        layers = torch.cat([patch.colour, patch.alpha], dim=1)
+        sampled = F.grid_sample(layers, grid[None], padding_mode="border", align_corners=False)[0]
+        inside = ((x >= 0) & (x <= size))[None] & ((y >= 0) & (y <= size))[:, None]
+        colour, alpha = sampled[:3], sampled[3:] * inside
+    mixed = torch.lerp(region.permute(2, 0, 1).float(), colour * peak, alpha)
+    region.copy_(mixed.round_().clamp_(0, peak).to(region.dtype).permute(1, 2, 0))

@@ -45,7 +45,7 @@ class TrackConfig:
         window: frames of look-ahead.
     """
 
-    stride: int = 4
+    stride: int = 8
     window: int = 16
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Config:
 
 
 PRESETS: dict[str, Config] = {
-    "fast": Config(detect=DetectConfig(max_side=960), track=TrackConfig(stride=8)),
+    "fast": Config(detect=DetectConfig(max_side=960), track=TrackConfig(stride=16)),
     "balanced": Config(),
     "thorough": Config(
         detect=DetectConfig(detector="both", threshold=0.25, thorough=True), track=TrackConfig(stride=1)

@@ -49,10 +49,10 @@ def batch_size(device: torch.device) -> int:
 
 
 def compile(module: nn.Module, device: torch.device, *example: Tensor, exact: bool = True) -> Engine:
-    """Make ``module`` fast on ``device``: takes and returns float32 tensors that lie there.
+    """Make ``module`` fast on ``device``: takes tensors that lie there, and returns float32.
 
     Args:
-        module: a network in eval mode whose arguments are float32 tensors.
+        module: a network in eval mode.
         device: from ``pick``.
         example: one valid set of arguments; all axes may vary later in the way the network allows.
         exact: whether three digits do not do, so that float32 is needed on a CPU.

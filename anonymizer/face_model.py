@@ -154,10 +154,18 @@ class FaceModel:
         turned = shapes @ pose.rotation.transpose(1, 2)
         return turned * pose.scale[:, None, None] + pose.shift[:, None]
 
+    def outline(self, points: Tensor) -> Tensor:
+        """Meshes ``(N, 468, 3)`` with a ring around them, up to the hairline: ``(N, 504, 3)``."""
+        pose = self.pose(points)
+        return self.place(extend_outline(self.unpose(points, pose), 1), pose)
+
+    def normals(self, points: Tensor) -> Tensor:
+        """Unit normals at the points of meshes ``(N, 468, 3)``."""
+        return geometry.vertex_normals(extend_outline(points, 1), self.triangles)[:, :MESH_POINTS]
+
     def facing(self, points: Tensor) -> Tensor:
         """How far each point of meshes ``(N, 468, 3)`` faces the camera: 1 straight on, -1 at its back."""
-        normals = geometry.vertex_normals(extend_outline(points, 1), self.triangles)
-        return -normals[:, :MESH_POINTS, 2]
+        return -self.normals(points)[..., 2]
 
     def express(self, shapes: Tensor, expression: Tensor) -> Tensor:
         """Give canonical shapes ``(N, 468, 3)`` the expression ``(N, 8)`` instead of their own."""

@@ -1,8 +1,8 @@
-"""Puts the light of one face on another, as a few numbers.
+"""Measures the light on faces, as a few numbers, and puts that of one face on another.
 
 Brightness is the albedo times an irradiance that is linear in the surface normal: the first-order spherical harmonics
 of Ramamoorthi and Hanrahan ("An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001). Four numbers
-for them, one for contrast and three for colour: a colour field copied from the picture would carry the identity along.
+for them, two for contrast and three for colour: a colour field copied from the picture would carry the identity along.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from anonymizer import geometry
 
 # Points of the face mesh on bare skin: forehead, cheeks, nose, jaw, chin.
 SKIN = (
@@ -19,32 +22,40 @@ SKIN = (
     6, 197, 195, 5, 4, 45, 275,
     172, 136, 150, 397, 365, 379, 199, 175, 200, 201, 421,
 )  # fmt: skip
+NUMBERS = 9  # that tell the light on a face
+SIDE = 64  # pixels, of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 DARKEST = 0.02
 ROBUST = 0.2  # residual from which a point counts less
 PRIOR = 0.05  # pulls directional light towards none
 DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
-TINT = 0.12  # the most by which chroma may differ from its mean
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
 class Light(NamedTuple):
-    """What ``fit_light`` found, for N faces.
+    """The light on N faces: what ``measure`` packs into one row each, so that rows may be averaged.
 
-    ``before (N, 4)`` and ``after (N, 4)`` are the coefficients of ``harmonics`` for the log brightness of the new face
-    and of the real one; what they leave is scaled by ``contrast (N,)``. Nothing gets brighter than ``ceiling (N,)``.
-    Chroma, relative to brightness, is scaled by ``saturation (N,)`` around its mean ``chroma_before (N, 2)`` and moved
-    to the mean ``chroma_after (N, 2)``.
+    ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness; what they leave deviates by ``contrast
+    (N,)`` on average. ``brightest (N,)`` is the brightest skin. Chroma relative to brightness has the mean ``chroma
+    (N, 2)`` and deviates by ``saturation (N,)``.
     """
 
-    before: Tensor
-    after: Tensor
+    field: Tensor
     contrast: Tensor
-    ceiling: Tensor
+    brightest: Tensor
+    chroma: Tensor
     saturation: Tensor
-    chroma_before: Tensor
-    chroma_after: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Light:
+        """Unpack rows of ``measure``, ``(N, 9)``."""
+        return cls(rows[:, :4], rows[:, 4].exp(), rows[:, 5].exp(), rows[:, 6:8], rows[:, 8].exp())
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """Brightness ``(N, 1, S, S)`` of RGB pictures ``(N, 3, S, S)``."""
+    return torch.einsum("c,nchw->nhw", TO_YCC[0].to(pictures.device), pictures)[:, None]
 
 
 def harmonics(normals: Tensor) -> Tensor:
@@ -52,48 +63,52 @@ def harmonics(normals: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(normals[..., :1]), normals], dim=-1)
 
 
-def to_ycc(colour: Tensor) -> Tensor:
-    """RGB ``(N, 3, P)`` in 0..1 to luma in 0..1 and two chroma channels around 0."""
-    return TO_YCC.to(colour.device) @ colour
-
-
-def to_rgb(ycc: Tensor) -> Tensor:
-    """The inverse of ``to_ycc``."""
-    return torch.linalg.inv(TO_YCC).to(ycc.device) @ ycc
-
-
-def fit_light(target: Tensor, source: Tensor, basis: Tensor, weights: Tensor) -> Light:
-    """How the light on ``target`` differs from the one on ``source``.
+def measure(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
+    """The light on faces ``(N, 9)``; see ``Light``.
 
     Args:
-        target, source: ``(N, 3, P)`` RGB in 0..1, the two faces' colours at the same P places.
-        basis: ``(N, P, 4)``, harmonics of the normals there.
-        weights: ``(N, P)``, 0 where a place is not seen.
+        pictures: ``(N, 3, S, S)`` RGB in 0..1, of whatever else besides the faces; S a multiple of 64.
+        points: ``(N, 468, 2)``, their meshes, in sides of the pictures.
+        normals: ``(N, 468, 3)`` of the meshes.
     """
-    luma, chroma = _split(target)
-    own_luma, own_chroma = _split(source)
-    after, rest = _robust_fit(basis, luma.log().transpose(1, 2), weights)
-    before, own_rest = _robust_fit(basis, own_luma.log().transpose(1, 2), weights)
-    mean, spread = _spread(chroma, weights)
-    own_mean, own_spread = _spread(own_chroma, weights)
-    contrast = (rest / own_rest).clamp(*CONTRAST)
-    ceiling = HIGHLIGHT * (luma[:, 0] * (weights > 0)).amax(1)
-    return Light(before, after, contrast, ceiling, (spread / own_spread).clamp(0, 1), own_mean, mean)
+    skin = list(SKIN)
+    colour = geometry.sample(F.avg_pool2d(pictures, pictures.shape[-1] // SIDE), points[:, skin])
+    weights = (-normals[:, skin, 2]).clamp(min=0)
+    ycc = TO_YCC.to(colour.device) @ colour
+    bright = ycc[:, :1].clamp(min=DARKEST)
+    field, contrast = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)
+    brightest = (bright[:, 0] * (weights > 0)).amax(1).clamp(min=DARKEST)
+    chroma, saturation = _spread(ycc[:, 1:] / bright, weights)
+    logs = torch.stack([contrast, brightest, saturation], dim=1).log()
+    return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)
 
 
-def exposure(light: Light, basis: Tensor) -> Tensor:
+def exposure(real: Light, new: Light, basis: Tensor) -> Tensor:
     """What to add to the contrasted log brightness at places with the harmonics ``(N, P, 4)``: ``(N, P, 1)``."""
-    return _field(light.after, basis) - light.contrast[:, None, None] * _field(light.before, basis)
+    return _field(real.field, basis) - _contrast(real, new)[:, None, None] * _field(new.field, basis)
 
 
-def apply_light(light: Light, colour: Tensor, exposed: Tensor) -> Tensor:
-    """Relight pictures ``(N, 3, S, S)`` in 0..1, given the ``exposure`` ``(N, 1, S, S)`` of every pixel."""
-    luma, chroma = _split(colour.flatten(2))
-    lit = (light.contrast[:, None, None] * luma.log() + exposed.flatten(2)).exp()
-    lit = lit.minimum(light.ceiling[:, None, None])
-    moved = (chroma - light.chroma_before[..., None]).clamp(-TINT, TINT) * light.saturation[:, None, None]
-    ycc = torch.cat([lit, lit * (moved + light.chroma_after[..., None])], dim=1)
-    return to_rgb(ycc).clamp(0, 1).view_as(colour)
+def gain(real: Light, new: Light, brightness: Tensor, exposed: Tensor) -> Tensor:
+    """What to multiply new faces with, at places of that ``brightness (N, 1, S, S)`` with that ``exposure``."""
+    logarithm = brightness.clamp(min=DARKEST).log()
+    wanted = _contrast(real, new)[:, None, None, None] * logarithm + exposed
+    ceiling = (HIGHLIGHT * real.brightest).log()[:, None, None, None]
+    return (wanted.minimum(ceiling) - logarithm).exp()
+
+
+def tint(real: Light, new: Light) -> Tensor:
+    """Matrices ``(N, 3, 3)`` that give RGB columns the real face's chroma, brightness unchanged."""
+    share = (real.saturation / new.saturation).clamp(max=1)
+    moved = torch.zeros(len(share), 3, 3, device=share.device)
+    moved[:, 0, 0] = 1
+    moved[:, 1, 1] = moved[:, 2, 2] = share
+    moved[:, 1:, 0] = real.chroma - share[:, None] * new.chroma
+    to_ycc = TO_YCC.to(share.device)
+    return torch.linalg.inv(to_ycc) @ moved @ to_ycc
+
+
+def _contrast(real: Light, new: Light) -> Tensor:
+    return (real.contrast / new.contrast).clamp(*CONTRAST)
 
 
 def _field(coefficients: Tensor, basis: Tensor) -> Tensor:
@@ -106,13 +121,6 @@ def _spread(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted mean ``(N, C)`` and mean deviation ``(N,)`` of ``values (N, C, P)``, never quite 0."""
     mean = _mean(values, weights)
     return mean, _mean((values - mean[..., None]).abs(), weights).sum(1) + 1e-3
-
-
-def _split(colour: Tensor) -> tuple[Tensor, Tensor]:
-    """Luma ``(N, 1, P)``, never black, and chroma ``(N, 2, P)`` relative to it."""
-    ycc = to_ycc(colour)
-    luma = ycc[:, :1].clamp(min=DARKEST)
-    return luma, ycc[:, 1:] / luma
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,39 +10,58 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry, light
-from anonymizer.batches import MESH_POINTS, Frames, Meshes, Patches
+from anonymizer.batches import MESH_POINTS, Frames, Patches
+from anonymizer.canvas import Canvases
 from anonymizer.face_model import OVAL, FaceModel, Pose, extend_outline, measure_expression
 from anonymizer.fill import fill
-from anonymizer.sharpness import match_sharpness
+from anonymizer.sharpness import soften
+from anonymizer.trust import Belief
 
-STEP, LARGEST = 64, 512  # pixels: sides of patches are multiples of the one up to the other
-RASTER = 128  # pixels, side at which meshes are rasterised; what is read off them is smooth
+RASTER = 160  # pixels, largest side at which meshes are rasterised; what is read off them is smooth
 REACH = 1.0  # of the ring around the new face
 RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: its hair and background stay out
 GRAZING = (0.1, 0.45)  # cosine between a normal and the view where the silhouette begins, and where it ends
-MARGIN = 1.1  # side of a patch over the longer side of the outline
 OPAQUE = 0.8  # opacity from which the rim of a mesh is a silhouette, not the ring around it
 PROFILE = (20.0, 40.0)  # degrees of yaw from which a head begins to be seen in profile, and from which it is
 BEYOND = 24  # side of a patch over the distance to which the real face may stick out of the new one
-LIGHT = 64  # pixels, side of the patches in which light is compared
+SOFT = 32  # side of a patch over the width of the soft edge
+BEHIND = 128  # pixels, side at which what is behind a head is continued
 
 
 class Views(NamedTuple):
     """Portraits that make up new faces, one row a portrait.
 
     ``face (K,)`` int64, the face that it is part of; ``pixels``, K times ``(3, P, P)`` float32 in 0..1; ``points``
-    ``(K, 468, 3)`` in pixels of the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
+    ``(K, 468, 3)`` in pixels of the portrait; ``light (K, 9)`` as measured on it; ``share (K,)``, which sums to 1 over
+    the portraits of each face.
     """
 
     face: Tensor
     pixels: Sequence[Tensor]
     points: Tensor
+    light: Tensor
     share: Tensor
 
+    def mean(self, values: Tensor, count: int) -> Tensor:
+        """Means over the portraits of each of ``count`` faces, of ``values (K, ...)``."""
+        share = self.share.reshape(-1, *(1,) * (values.ndim - 1))
+        return torch.zeros(count, *values.shape[1:]).index_add_(0, self.face, values * share)
 
-def patch_size(pixels: float) -> int:
-    """The side of the patch that shows a face of this many pixels, without loss if it is not huge."""
-    return min(LARGEST, STEP * max(1, math.ceil(pixels / STEP)))
+
+class _Drawing(NamedTuple):
+    """Meshes rasterised on a part of the pixels of canvases: ``triangle (N, R, R)``, ``bary (N, R, R, 3)``."""
+
+    triangle: Tensor
+    bary: Tensor
+    enlarge: int
+
+    @property
+    def inside(self) -> Tensor:
+        """1 where a mesh was drawn, ``(N, 1, R, R)``."""
+        return (self.triangle >= 0).float()[:, None]
+
+    def of(self, rows: Tensor) -> _Drawing:
+        return _Drawing(self.triangle[rows], self.bary[rows], self.enlarge)
 
 
 class Renderer:
@@ -61,104 +79,107 @@ class Renderer:
         opacity[:, MESH_POINTS:] = 0
         self._opacity = opacity.to(device)
 
-    def outline(self, meshes: Meshes, pose: Pose, views: Views) -> Tensor:
+    def outline(self, points: Tensor, pose: Pose, views: Views) -> Tensor:
         """The new faces' shapes in the frame ``(N, 504, 3)``: the personas' own, in the targets' pose and expression.
 
         Towards the outline of the head, as seen from here, they pass into the real one: it is what the rest of the
         picture fits to.
         """
         model = self._model
-        target = model.unpose(meshes.points, pose)
-        posed = model.unpose(views.points, model.pose(views.points))
-        shape = torch.zeros_like(target).index_add_(0, views.face, posed * views.share[:, None, None])
+        target = model.unpose(points, pose)
+        shape = views.mean(model.unpose(views.points, model.pose(views.points)), len(target))
         shape = model.express(shape, measure_expression(target))
-        inside = ((model.facing(meshes.points) - GRAZING[0]) / (GRAZING[1] - GRAZING[0])).clamp(0, 1)
+        inside = ((model.facing(points) - GRAZING[0]) / (GRAZING[1] - GRAZING[0])).clamp(0, 1)
         shape = torch.lerp(target, shape, (model.own * inside)[..., None])
         return model.place(extend_outline(shape, REACH), pose)
 
-    def render(self, frames: Frames, frame: Tensor, meshes: Meshes, views: Views, size: int) -> Patches:
+    def render(self, frames: Frames, rows: Tensor, belief: Belief, views: Views, canvases: Canvases) -> Patches:
         """New pixels for faces.
 
         Args:
-            frames: the pictures, read for their light, their sharpness and what is around the faces.
-            frame: ``(N,)`` int64, picture of each face.
-            meshes: of the N real faces.
-            views: portraits of the personas.
-            size: side of the patches.
+            frames: the pictures, read for what is around faces in profile.
+            rows: ``(N,)`` int64, the faces of ``belief`` that are rendered.
+            views: portraits of the N personas.
+            canvases: where to paint, N of one size.
         """
-        pose = self._model.pose(meshes.points)
-        outline = self.outline(meshes, pose, views)
-        low, high = outline[..., :2].amin(1), outline[..., :2].amax(1)
-        side = MARGIN * (high - low).amax(1)
-        to_patch = geometry.square_to_patch((low + high) / 2, side, torch.zeros(len(side)), size)
-        raster = min(RASTER, size)
-        vertices = _into_patch(outline, to_patch, side, size).to(self._device) * (raster / size)
-        drawn = geometry.rasterize(vertices, self._triangles, raster)
-        real = geometry.cut_patches(frames.pixels, frame, to_patch, size)
-        real_at = geometry.apply_affine(to_patch, meshes.points[..., :2]).to(self._device) / size
-        lit = self._relight(self._warp(views, drawn, size), vertices / raster, real, real_at, drawn)
+        points, look = belief.meshes.points[rows], belief.look[rows]
+        size, to_patch = int(canvases.size[0]), canvases.to_patch
+        pose = self._model.pose(points)
+        outline = self.outline(points, pose, views)
+        flat = geometry.apply_affine(to_patch, outline[..., :2])
+        vertices = torch.cat([flat, outline[..., 2:] / canvases.step[:, None, None]], dim=2).to(self._device)
+        enlarge = next(times for times in (1, 2, 4) if size <= RASTER * times)
+        drawing = _Drawing(*geometry.rasterize(vertices / enlarge, self._triangles, size // enlarge), enlarge)
+        own = views.mean(views.light, len(rows))
+        lit = self._relight(self._warp(views, drawing), vertices, look[:, :-1], own, drawing)
+        colour = soften(lit, look[:, -1].exp().to(self._device))
         yaw = pose.degrees[:, 0].abs()
         profile = ((yaw - PROFILE[0]) / (PROFILE[1] - PROFILE[0])).clamp(0, 1)
-        return Patches(frame, *self._finish(lit, real, drawn, profile.to(self._device)), to_patch)
+        alpha, face = self._masks(drawing, profile.to(self._device))
+        frame = belief.faces.frame[rows]
+        if profile.any():
+            behind = self._behind(frames, frame, to_patch, alpha, size)
+            colour = torch.lerp(behind, colour, _enlarge(face, enlarge))
+        return Patches(frame, colour, _enlarge(alpha, enlarge), to_patch)
 
-    def _relight(
-        self, new: Tensor, new_at: Tensor, real: Tensor, real_at: Tensor, drawn: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """New faces ``(N, 3, S, S)`` in the light of the real ones; meshes in sides of the pictures."""
-        basis = light.harmonics(geometry.vertex_normals(new_at, self._triangles))
-        found = compare_light(real, real_at, new, new_at, basis)
-        return light.apply_light(found, new, self._spread(light.exposure(found, basis), drawn, new.shape[-1]))
+    def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, own: Tensor, drawing: _Drawing) -> Tensor:
+        """New faces ``(N, 3, S, S)``, whose light is ``own (N, 9)``, in that of the real ones."""
+        real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(own.to(self._device))
+        basis = light.harmonics(geometry.vertex_normals(vertices, self._triangles))
+        exposed = self._spread(light.exposure(real_light, own_light, basis), drawing)
+        count, _, size, _ = new.shape
+        coloured = (light.tint(real_light, own_light) @ new.flatten(2)).view(count, 3, size, size)
+        luma = F.avg_pool2d(
+            (light.TO_YCC[:1].to(self._device) @ new.flatten(2)).view(count, 1, size, size), drawing.enlarge
+        )
+        gain = light.gain(real_light, own_light, luma, exposed)
+        return coloured.mul_(_enlarge(gain, drawing.enlarge)).clamp_(0, 1)
 
-    def _finish(
-        self, lit: Tensor, real: Tensor, drawn: tuple[Tensor, Tensor], profile: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Colour and opacity of patches: as soft as the real faces, and with what is behind them at silhouettes."""
-        size, raster = real.shape[-1], drawn[0].shape[-1]
-        inside, alpha = self._masks(drawn, profile)
-        behind = fill(_resize(real, raster), alpha == 0)
-        inside, alpha, behind = _resize(torch.cat([inside, alpha, behind], dim=1), size).split([1, 1, 3], dim=1)
-        return torch.lerp(behind, match_sharpness(lit, real, alpha), inside), alpha
+    def _spread(self, values: Tensor, drawing: _Drawing) -> Tensor:
+        """Values at the vertices ``(N, 504, C)`` over the raster ``(N, C, R, R)``, and one pixel further."""
+        spread, inside = geometry.interpolate(values, self._triangles, drawing.triangle, drawing.bary), drawing.inside
+        around = F.avg_pool2d(spread, 3, 1, 1) / F.avg_pool2d(inside, 3, 1, 1).clamp(min=1e-3)
+        return torch.where(inside > 0, spread, around)
 
-    def _spread(self, values: Tensor, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
-        """Values at the vertices ``(N, 504, C)`` over the patch ``(N, C, size, size)``."""
-        values = torch.cat([values, torch.ones_like(values[..., :1])], dim=2)
-        spread = geometry.interpolate(values, self._triangles, *drawn)
-        if spread.shape[-1] != size:
-            spread = F.interpolate(spread, size, mode="bilinear", align_corners=False)
-        return spread[:, :-1] / spread[:, -1:].clamp(min=1e-3)
-
-    def _warp(self, views: Views, drawn: tuple[Tensor, Tensor], size: int) -> Tensor:
-        """The portraits pulled onto the new shapes and dissolved into each other: ``(N, 3, size, size)``."""
+    def _warp(self, views: Views, drawing: _Drawing) -> Tensor:
+        """The portraits pulled onto the new shapes and dissolved into each other: ``(N, 3, S, S)``."""
         pose = self._model.pose(views.points)
         shape = self._model.unpose(views.points, pose)
         rim = extend_outline(shape, RIM)[:, MESH_POINTS:]
         shape = extend_outline(shape, RING)
         shape[:, OVAL] = rim
-        source = self._model.place(shape, pose)
-        index, bary = drawn
-        face = views.face.to(self._device)
-        where = self._spread(source[..., :2].to(self._device), (index[face], bary[face]), size)
-        grid = where.permute(0, 2, 3, 1) * (2 / views.pixels[0].shape[-1]) - 1
-        colour = torch.zeros(len(index), 3, size, size, device=self._device)
+        source = self._model.place(shape, pose)[..., :2] * (2 / views.pixels[0].shape[-1]) - 1
+        where = self._spread(source.to(self._device), drawing.of(views.face.to(self._device)))
+        grid = _enlarge(where, drawing.enlarge).permute(0, 2, 3, 1)
+        parts: list[list[Tensor]] = [[] for _ in drawing.triangle]
         for row, (owner, share) in enumerate(zip(views.face.tolist(), views.share.tolist(), strict=True)):
-            colour[owner] += share * F.grid_sample(views.pixels[row][None], grid[row : row + 1], align_corners=False)[0]
-        return colour
+            part = F.grid_sample(views.pixels[row][None], grid[row : row + 1], align_corners=False)
+            parts[owner].append(part.mul_(share) if share < 1 else part)
+        return torch.cat([torch.stack(part).sum(0) if len(part) > 1 else part[0] for part in parts])
 
-    def _masks(self, drawn: tuple[Tensor, Tensor], profile: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the new face shows, and how opaque the patch is ``(N, 1, S, S)``.
+    def _masks(self, drawing: _Drawing, profile: Tensor) -> tuple[Tensor, Tensor]:
+        """How opaque patches are, and how much of that is face; both ``(N, 1, R, R)``.
 
-        It fades towards the ring around the mesh. Beyond the silhouette of a ``profile (N,)``, 0 to 1, where the real
-        nose may stick out, it is opaque a little further, and shows what is behind the head.
+        They fade towards the ring around the mesh. Beyond the silhouette of a ``profile (N,)``, 0 to 1, where the real
+        nose may stick out, they are opaque a little further, and show what is behind the head.
         """
-        opacity = geometry.interpolate(self._opacity.expand(len(drawn[0]), -1, -1), self._triangles, *drawn)
-        face = (drawn[0] >= 0).float()[:, None]
-        side = face.shape[-1]
-        soft = torch.minimum(opacity, _shrink(face, side // 32))
-        silhouette = ((opacity > OPAQUE) & (F.max_pool2d(1 - face, 3, 1, 1) > 0)).float()
+        inside, side = drawing.inside, drawing.triangle.shape[-1]
+        opacity = geometry.interpolate(
+            self._opacity.expand(len(inside), -1, -1), self._triangles, drawing.triangle, drawing.bary
+        )
+        soft = torch.minimum(opacity, _shrink(inside, side // SOFT))
+        silhouette = ((opacity > OPAQUE) & (F.max_pool2d(1 - inside, 3, 1, 1) > 0)).float()
         reach = side // BEYOND
         near = F.max_pool2d(silhouette, 2 * reach + 1, 1, reach)
         beyond = F.avg_pool2d(near, reach // 2 * 2 + 1, 1, reach // 2)
-        return _shrink(face, 1), torch.maximum(soft, beyond * profile[:, None, None, None])
+        turned = profile[:, None, None, None]
+        return torch.maximum(soft, beyond * turned), torch.where(turned > 0, _shrink(inside, 1), 1.0)
+
+    def _behind(self, frames: Frames, frame: Tensor, to_patch: Tensor, alpha: Tensor, size: int) -> Tensor:
+        """What is around the patches, continued over them: ``(N, 3, size, size)``."""
+        real = geometry.cut_patches(frames.pixels, frame, to_patch * (BEHIND / size), BEHIND)
+        known = F.interpolate(alpha, BEHIND, mode="bilinear", align_corners=False) == 0
+        return F.interpolate(fill(real, known), size, mode="bilinear", align_corners=False)
 
 
 def _shrink(mask: Tensor, distance: int) -> Tensor:
@@ -166,29 +187,7 @@ def _shrink(mask: Tensor, distance: int) -> Tensor:
     return (2 * F.avg_pool2d(mask, 2 * distance + 1, 1, distance) - 1).clamp(min=0)
 
 
-def _resize(pictures: Tensor, size: int) -> Tensor:
-    if pictures.shape[-1] == size:
+def _enlarge(pictures: Tensor, times: int) -> Tensor:
+    if times == 1:
         return pictures
-    return F.interpolate(pictures, size, mode="bilinear", align_corners=False)
-
-
-def compare_light(real: Tensor, real_at: Tensor, new: Tensor, new_at: Tensor, basis: Tensor) -> light.Light:
-    """The difference between the light on two faces, read at points of bare skin.
-
-    Args:
-        real, new: pictures of the faces ``(N, 3, S, S)`` in 0..1.
-        real_at, new_at: their meshes ``(N, 468 or more, 2 or more)``, in sides of the pictures.
-        basis: harmonics at the points of the new face.
-    """
-    factor = max(1, real.shape[-1] // LIGHT)
-    skin = list(light.SKIN)
-    target = geometry.sample(F.avg_pool2d(real, factor), real_at[:, skin])
-    source = geometry.sample(F.avg_pool2d(new, factor), new_at[:, skin, :2])
-    visible = (-basis[:, skin, 3]).clamp(min=0)
-    return light.fit_light(target, source, basis[:, skin], visible)
-
-
-def _into_patch(points: Tensor, to_patch: Tensor, side: Tensor, size: int) -> Tensor:
-    """Points of the frame ``(N, P, 3)`` in pixels of the patch, depth alike."""
-    flat = geometry.apply_affine(to_patch, points[..., :2])
-    return torch.cat([flat, points[..., 2:] * (size / side)[:, None, None]], dim=2)
+    return F.interpolate(pictures, scale_factor=times, mode="bilinear", align_corners=False)

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from anonymizer.batches import Frames
@@ -20,8 +21,18 @@ def unlikeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
-    """Whether something changed between two pictures, all over or in one place as small as a face."""
-    return unlikeness(a, b) > CHANGE or float(np.abs(a - b).max()) > LOCAL
+    """Whether something changed between two pictures, all over or in one place as small as a face.
+
+    What only moves a little, by a pixel of the small pictures, is no change.
+    """
+    return unlikeness(a, b) > CHANGE or _beyond(a, b) > LOCAL
+
+
+def _beyond(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """By how much the second picture leaves the range of what is around the same place in the first, at most."""
+    around = sliding_window_view(np.pad(a.reshape(THUMBNAIL), 1, mode="edge"), (3, 3))
+    seen = b.reshape(THUMBNAIL)
+    return float(np.maximum(seen - around.max((2, 3)), around.min((2, 3)) - seen).max())
 
 
 def thumbnails(frames: Frames) -> NDArray[np.float32]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from anonymizer import geometry
-from anonymizer.batches import Faces, Meshes, Patches
+from anonymizer.batches import MESH_POINTS, Faces, Meshes, Patches
 from anonymizer.face_model import FaceModel, features
+from anonymizer.light import NUMBERS
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the height of the face
@@ -22,17 +23,21 @@ HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 FILLED = 0.6  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
+LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
 EXPECTED = 0.0  # score above which a face was seen before and after this frame, or in it
 
 
-class Belief(NamedTuple):
-    """Faces where they are now, and meshes for them.
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of the faces of a batch, one row a face.
 
     Attributes:
         faces: those that no detector saw in this frame are moved to where the mesh network saw them.
         meshes: where the network's does not do, the average face, its features where the detector saw them.
         usable: ``(N,)`` bool, whether the mesh shows the face.
         average: ``(N,)`` bool, whether it is the average face.
+        look: ``(N, LOOK)``, light and sharpness of the usable ones: a row of ``light.measure``, and the logarithm of
+            ``sharpness.detail``.
         strays: more faces, which only the mesh network saw, not where one was expected; perhaps those that were.
     """
 
@@ -40,7 +45,15 @@ class Belief(NamedTuple):
     meshes: Meshes
     usable: Tensor
     average: Tensor
+    look: Tensor
     strays: Faces
+
+    @classmethod
+    def blind(cls, faces: Faces) -> Belief:
+        """Nobody looked at the shape of the faces."""
+        nothing = Meshes(torch.full((len(faces), MESH_POINTS, 3), math.nan), torch.zeros(len(faces)))
+        no = torch.zeros(len(faces), dtype=torch.bool)
+        return cls(faces, nothing, no, no, torch.zeros(len(faces), LOOK), Faces.none())
 
 
 def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
@@ -67,7 +80,7 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
         points[missing] = model.fit_landmarks(faces.landmarks[missing])
         meshes = Meshes(points, meshes.presence)
     average = missing & agrees(meshes, faces)
-    return Belief(faces, meshes, usable | average, average, strays)
+    return Belief(faces, meshes, usable | average, average, torch.zeros(len(faces), LOOK), strays)
 
 
 def agrees(meshes: Meshes, faces: Faces) -> Tensor:

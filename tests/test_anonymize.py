@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, ConfigError, Faces, Frames, GenerateConfig, Outcome
+from anonymizer.face_model import load_face_model
 from anonymizer.mesh import MeshEstimator
+from anonymizer.observe import Observer
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ class Blind:
 
 def test_without_meshes_every_face_is_replaced_too(picture: Tensor) -> None:
     anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=3)))
-    anonymizer._estimator = Blind()  # type: ignore[assignment]
+    anonymizer._observer = Observer(Blind(), load_face_model())  # type: ignore[arg-type]
     done = anonymizer.stills(Frames(picture[None], (Fraction(0),)))
     assert done.outcomes == (Outcome.AVERAGE, Outcome.AVERAGE)
     change = (done.frames.pixels[0].int() - picture.int()).abs().float().mean(2)

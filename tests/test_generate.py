@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
+from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome
@@ -16,9 +17,12 @@ from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.generate.synthetic import CELL, Synthetic, neighbours
 from anonymizer.mesh import MeshEstimator
+from anonymizer.observe import Observer
 from anonymizer.render import Renderer, Views
+from anonymizer.trust import Belief
 
 CPU = torch.device("cpu")
+SEEDS = [11, 12, 13, 14]
 CENTRES = torch.tensor([[168.0, 195.0], [472.0, 195.0]])  # of the faces in ``picture``
 
 
@@ -54,6 +58,25 @@ def faces(places: Faces, meshes: Meshes) -> Faces:
     return replace(places, landmarks=features(meshes.points))
 
 
+class Found:
+    """In place of a mesh estimator: has found these meshes."""
+
+    def __init__(self, meshes: Meshes) -> None:
+        self._meshes = meshes
+
+    def estimate(self, frames: Frames, faces: Faces) -> Meshes:
+        return self._meshes
+
+
+def observe(frames: Frames, faces: Faces, meshes: Meshes) -> Belief:
+    return Observer(Found(meshes), load_face_model()).observe(frames, faces)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def belief(frames: Frames, faces: Faces, meshes: Meshes) -> Belief:
+    return observe(frames, faces, meshes)
+
+
 @pytest.fixture(scope="module", params=sorted(GENERATORS))
 def generator(request: pytest.FixtureRequest, estimator: MeshEstimator, studio: Studio) -> Generator:
     if request.param == "generate":
@@ -68,8 +91,8 @@ def inner(frames: Frames, faces: Faces, row: int) -> torch.Tensor:
     return frames.pixels[faces.frame[row], y0 + 30 : y1 - 20, x0 + 20 : x1 - 20].float()
 
 
-def test_contract(generator: Generator, frames: Frames, faces: Faces, meshes: Meshes) -> None:
-    patches, outcomes = generator.generate(frames, faces, meshes, [11, 12, 13, 14])
+def test_contract(generator: Generator, frames: Frames, faces: Faces, belief: Belief) -> None:
+    patches, outcomes = generator.generate(frames, belief, SEEDS)
     assert len(outcomes) == len(faces)
     assert sum(len(patch) for patch in patches) == len(faces)
     assert set(outcomes) <= {Outcome.GENERATED, Outcome.COVERED}
@@ -84,24 +107,28 @@ def test_contract(generator: Generator, frames: Frames, faces: Faces, meshes: Me
 
 
 def test_no_faces_change_nothing(generator: Generator, frames: Frames) -> None:
-    patches, outcomes = generator.generate(frames, Faces.none(), Meshes.none(), [])
+    patches, outcomes = generator.generate(frames, Belief.blind(Faces.none()), [])
     assert outcomes == []
     assert torch.equal(compose(frames, patches).pixels, frames.pixels)
 
 
 def test_a_face_does_not_depend_on_its_batch(
-    generator: Generator, frames: Frames, faces: Faces, meshes: Meshes
+    generator: Generator, frames: Frames, faces: Faces, meshes: Meshes, belief: Belief
 ) -> None:
-    together = compose(frames, generator.generate(frames, faces, meshes, [11, 12, 13, 14])[0]).pixels[1]
+    together = compose(frames, generator.generate(frames, belief, SEEDS)[0]).pixels[1]
     second = replace(faces[2:], frame=torch.tensor([0, 0]))
-    alone = compose(frames[1:], generator.generate(frames[1:], second, meshes[2:], [13, 14])[0]).pixels[0]
+    alone = compose(
+        frames[1:], generator.generate(frames[1:], observe(frames[1:], second, meshes[2:]), [13, 14])[0]
+    ).pixels[0]
     assert (together.int() - alone.int()).abs().max() <= 2
 
 
-def test_sixteen_bits_stay_sixteen_bits(generator: Generator, frames: Frames, faces: Faces, meshes: Meshes) -> None:
+def test_sixteen_bits_stay_sixteen_bits(
+    generator: Generator, frames: Frames, faces: Faces, meshes: Meshes, belief: Belief
+) -> None:
     deep = Frames((frames.pixels.int() * 257).to(torch.uint16), frames.times)
-    done = compose(deep, generator.generate(deep, faces, meshes, [11, 12, 13, 14])[0])
-    shallow = compose(frames, generator.generate(frames, faces, meshes, [11, 12, 13, 14])[0])
+    done = compose(deep, generator.generate(deep, observe(deep, faces, meshes), SEEDS)[0])
+    shallow = compose(frames, generator.generate(frames, belief, SEEDS)[0])
     assert done.pixels.dtype == torch.uint16
     assert (done.pixels.int() / 257 - shallow.pixels.int()).abs().max() < 3
 
@@ -127,7 +154,8 @@ def test_a_mesh_that_the_detector_contradicts_is_not_used(
     }[fault]
     wrong, none = Meshes(points, meshes.presence), replace(meshes, points=points * float("nan"))
     done, expected = (
-        compose(frames[:1], synthetic.generate(frames[:1], faces[:1], found[:1], [11])[0]) for found in (wrong, none)
+        compose(frames[:1], synthetic.generate(frames[:1], observe(frames[:1], faces[:1], found[:1]), [11])[0])
+        for found in (wrong, none)
     )
     assert torch.equal(done.pixels, expected.pixels)
 
@@ -135,8 +163,8 @@ def test_a_mesh_that_the_detector_contradicts_is_not_used(
 class Sieve(Renderer):
     """Draws faces that do not hide what is behind them."""
 
-    def render(self, frames: Frames, frame: torch.Tensor, meshes: Meshes, views: Views, size: int) -> Patches:
-        patches = super().render(frames, frame, meshes, views, size)
+    def render(self, frames: Frames, rows: torch.Tensor, belief: Belief, views: Views, canvases: Canvases) -> Patches:
+        patches = super().render(frames, rows, belief, views, canvases)
         return replace(patches, alpha=patches.alpha * 0.4)
 
 
@@ -154,7 +182,7 @@ def test_a_face_that_cannot_be_generated_is_covered_solid(
     renderer = (Sieve if fault == "generation failed" else Renderer)(model, CPU)
     synthetic = Synthetic(GenerateConfig(max_yaw=60), studio, renderer, model)
     seen = replace(faces, landmarks=landmarks)
-    patches, outcomes = synthetic.generate(frames, seen, Meshes(points, meshes.presence), [11, 12, 13, 14])
+    patches, outcomes = synthetic.generate(frames, observe(frames, seen, Meshes(points, meshes.presence)), SEEDS)
     assert outcomes[0] == fault
     assert outcomes[1:] == [Outcome.FAILED if fault == "generation failed" else Outcome.GENERATED] * 3
     hidden = inner(compose(frames, patches), faces, 0)
@@ -171,16 +199,17 @@ def test_where_no_face_was_seen_the_surroundings_are_continued(
     painted[:, y0:y1, x0:x1] = torch.randint(256, (1, y1 - y0, x1 - x0, 3)).byte()
     unseen = {"scores": torch.zeros(1), "seen": torch.zeros(1, dtype=torch.bool)}
     assumed, absent = replace(faces[:1], **unseen), Meshes(meshes.points[:1], torch.zeros(1))
-    patches, outcomes = synthetic.generate(Frames(painted, wall.times), assumed, absent, [11])
-    done = compose(Frames(painted, wall.times), patches)
+    hidden = Frames(painted, wall.times)
+    patches, outcomes = synthetic.generate(hidden, observe(hidden, assumed, absent), [11])
+    done = compose(hidden, patches)
     assert outcomes == [Outcome.NOT_SEEN]
     assert (inner(done, faces, 0).int() - inner(wall, faces, 0).int()).abs().max() < 25
 
 
 def test_the_new_face_has_pose_and_expression_of_the_old(
-    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, estimator: MeshEstimator
+    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, belief: Belief, estimator: MeshEstimator
 ) -> None:
-    done = compose(frames, synthetic.generate(frames, faces, meshes, [11, 12, 13, 14])[0])
+    done = compose(frames, synthetic.generate(frames, belief, SEEDS)[0])
     model, found = load_face_model(), estimator.estimate(done, faces)
     old, new = model.pose(meshes.points), model.pose(found.points)
     assert (old.degrees - new.degrees).abs().max() < 6
@@ -193,7 +222,7 @@ def test_the_new_face_has_pose_and_expression_of_the_old(
 
 def test_a_grey_picture_stays_grey(synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes) -> None:
     grey = Frames(frames.pixels.float().mean(3, keepdim=True).byte().expand(-1, -1, -1, 3).contiguous(), frames.times)
-    done = compose(grey, synthetic.generate(grey, faces, meshes, [11, 12, 13, 14])[0]).pixels.int()
+    done = compose(grey, synthetic.generate(grey, observe(grey, faces, meshes), SEEDS)[0]).pixels.int()
     assert (done.amax(3) - done.amin(3)).max() <= 3
 
 

@@ -44,14 +44,15 @@ def chunks(frames: Frames, device: torch.device) -> Iterator[tuple[int, Tensor]]
 
 
 def resize(pixels: Tensor, scale: float) -> Tensor:
-    """Scale ``pixels (N, H, W, 3)`` uint8, with antialiasing, to ``(N, 3, H', W')`` float32 in 0..255."""
-    images = pixels.permute(0, 3, 1, 2)
+    """Scale ``pixels (N, H, W, 3)`` uint8, with antialiasing, to ``(N, H', W', 3)`` uint8."""
     if scale == 1:
-        return images.float()
+        return pixels
+    images = pixels.permute(0, 3, 1, 2)
     size = [max(1, round(side * scale)) for side in images.shape[2:]]
     if images.device.type != "cpu":
         images = images.float()  # only the CPU scales bytes, where that is ten times faster
-    return F.interpolate(images, size, mode="bilinear", antialias=True).float()
+    scaled = F.interpolate(images, size, mode="bilinear", antialias=True)
+    return (scaled.round() if scaled.is_floating_point() else scaled).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def faces(frame: Tensor, boxes: Tensor, landmarks: Tensor, scores: Tensor) -> Faces:

@@ -58,7 +58,8 @@ class CenterFaceDetector:
     def __init__(self, config: DetectConfig, device: torch.device) -> None:
         self._config = config
         self._device = device
-        self._network = devices.compile(weights.load("centerface"), device, torch.zeros(1, 3, 64, 64), exact=False)
+        example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+        self._network = devices.compile(weights.load("centerface"), device, example, exact=False)
 
     def detect(self, frames: Frames) -> Faces:
         parts = []
@@ -71,9 +72,9 @@ class CenterFaceDetector:
 
     def _look(self, pixels: Tensor, search: Search, window: Window) -> Faces:
         """Faces of one window of several frames, in frame pixels."""
-        images = base.resize(pixels, search.scale) / 255
-        height, width = images.shape[2:]
-        padded = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        pictures = base.resize(pixels, search.scale)
+        height, width = pictures.shape[1:3]
+        padded = F.pad(pictures, (0, 0, 0, -width % MULTIPLE, 0, -height % MULTIPLE))
         frame, boxes, landmarks, scores = _decode(FaceMaps(*self._network(padded)), self._config.low)
         to_frame = torch.tensor([pixels.shape[2] / width, pixels.shape[1] / height], device=boxes.device)
         corner = torch.tensor([window.columns.start, window.rows.start], device=boxes.device)

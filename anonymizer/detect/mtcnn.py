@@ -45,8 +45,8 @@ class MtcnnDetector:
         for start, pixels in base.chunks(frames, self._device):
             for scale in (overview, 1) if overview < 1 else (overview,):
                 images = base.resize(pixels, scale)
-                to_frame = torch.tensor([width / images.shape[3], height / images.shape[2]])
-                found = self._look(F.pad(images, [MARGIN] * 4).permute(0, 2, 3, 1))
+                to_frame = torch.tensor([width / images.shape[2], height / images.shape[1]])
+                found = self._look(F.pad(images, (0, 0, *[MARGIN] * 4)).float())
                 parts.append(_moved(found, start, -MARGIN * to_frame, to_frame))
         return base.merge(parts)
 

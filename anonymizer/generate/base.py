@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.batches import Frames, Patches
+from anonymizer.trust import Belief
 
 
 class Outcome(StrEnum):
@@ -28,10 +29,8 @@ FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)
 class Generator(Protocol):
     """Makes the pixels that replace faces."""
 
-    def generate(
-        self, frames: Frames, faces: Faces, meshes: Meshes, seeds: Sequence[int]
-    ) -> tuple[list[Patches], list[Outcome]]:
-        """New pixels for ``faces``, and one outcome a row.
+    def generate(self, frames: Frames, belief: Belief, seeds: Sequence[int]) -> tuple[list[Patches], list[Outcome]]:
+        """New pixels for faces, and one outcome a row of ``belief``.
 
         Together the patches hide every face, in any order and in groups of equal size; a face that cannot be generated
         gets a solid patch and one of ``FAILURES``. Where nobody saw one, what is around it is continued.

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry
-from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.fill import fill
 from anonymizer.generate.base import Outcome
+from anonymizer.trust import Belief
 
 SIZE = 128  # pixels, side of a patch
 CELLS = 8  # blocks, or as much detail as a blurred face keeps, along the longer side of a face
@@ -29,19 +30,21 @@ class Cover:
     def __init__(self, method: str = "solid") -> None:
         self._method = method
 
-    def generate(
-        self, frames: Frames, faces: Faces, meshes: Meshes, seeds: Sequence[int]
-    ) -> tuple[list[Patches], list[Outcome]]:
-        """Cover each face; ``meshes`` and ``seeds`` are not used."""
+    def generate(self, frames: Frames, belief: Belief, seeds: Sequence[int]) -> tuple[list[Patches], list[Outcome]]:
+        """See ``Generator``; ``seeds`` are not used."""
+        return self.cover(frames, belief.faces), [Outcome.COVERED] * len(belief.faces)
+
+    def cover(self, frames: Frames, faces: Faces) -> list[Patches]:
+        """Patches that hide ``faces``."""
         if not len(faces):
-            return [], []
+            return []
         centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
         side = (MARGIN * faces.sizes.amax(1)).clamp(min=2)
         to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), SIZE)
         pictures = geometry.cut_patches(frames.pixels, faces.frame, to_patch, SIZE)
         alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True)).to(pictures.device)
         colour = fill(pictures, alpha == 0) if self._method == "fill" else self._coarse(pictures)
-        return [Patches(faces.frame, colour, alpha, to_patch)], [Outcome.COVERED] * len(faces)
+        return [Patches(faces.frame, colour, alpha, to_patch)]
 
     def _coarse(self, pictures: Tensor) -> Tensor:
         few = F.avg_pool2d(pictures, SIZE // (1 if self._method == "solid" else CELLS))

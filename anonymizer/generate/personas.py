@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device as engines
-from anonymizer import weights
+from anonymizer import light, weights
 from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.face_model import load_face_model
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.mesh import MeshEstimator
@@ -24,10 +25,13 @@ CACHED = 256 << 20  # bytes of portraits that are kept
 
 
 class Portrait(NamedTuple):
-    """A persona as the network drew it: ``pixels (3, S, S)`` float32 in 0..1, mesh ``points (468, 3)`` in pixels."""
+    """A persona as the network drew it: ``pixels (3, S, S)`` float32 in 0..1, mesh ``points (468, 3)`` in pixels,
+    ``light (9,)`` on the face; see ``light.measure``.
+    """
 
     pixels: Tensor
     points: Tensor
+    light: Tensor
 
 
 class Order(NamedTuple):
@@ -52,7 +56,7 @@ class Studio:
         self._mapping = weights.load("mapping")
         self._synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
         self._engines: dict[int, engines.Engine] = {}
-        self._condition = load_condition()
+        self._condition, self._model = load_condition(), load_face_model()
         self._device, self._estimator = device, estimator
         self._truncation, self._batch_size = truncation, batch_size
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
@@ -85,9 +89,10 @@ class Studio:
         picture = ((self._engine(drawn_size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
         frames = Frames((picture * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
         points = self._estimator.estimate(frames, whole_pictures(len(orders), drawn_size)).points
+        shades = light.measure(picture.cpu(), points[..., :2] / drawn_size, self._model.normals(points))
         shrink = drawn_size // size
-        pixels, points = F.avg_pool2d(picture, shrink), points / shrink
-        return [Portrait(*row) for row in zip(pixels, points, strict=True)]
+        pixels = F.avg_pool2d(picture, shrink) if shrink > 1 else picture
+        return [Portrait(*row) for row in zip(pixels, points / shrink, shades, strict=True)]
 
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
 
@@ -26,7 +26,7 @@ class Steady:
         held = faces[
             torch.tensor([new is not old for new, old in zip(steadied, outcomes, strict=True)], dtype=torch.bool)
         ]
-        return self._solid.generate(frames, held, Meshes.none(), [])[0], steadied
+        return self._solid.cover(frames, held), steadied
 
     def _next(self, track: int, outcome: Outcome) -> Outcome:
         if outcome is Outcome.NOT_SEEN:

@@ -9,14 +9,15 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Faces, Frames, Meshes, Patches
+from anonymizer.batches import Frames, Patches
+from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel, measure_expression
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Studio
-from anonymizer.render import Renderer, Views, patch_size
-from anonymizer.trust import EXPECTED, believe, hides
+from anonymizer.render import Renderer, Views
+from anonymizer.trust import EXPECTED, Belief, hides
 
 FACES = 8  # that are rendered together
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
@@ -25,7 +26,7 @@ LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditio
 PORTRAITS = (64, 128, 256, 512, 1024)  # pixels, sides of portraits
 EYES = 0.25  # distance between the eyes in a portrait, over its side
 ENLARGED = 1.2  # how far a portrait may be enlarged
-HEAD = 3.6  # side of a patch, in distances between the eyes
+HEAD = 3.6  # side of a canvas, in distances between the eyes
 
 
 class Synthetic:
@@ -42,46 +43,44 @@ class Synthetic:
         self._config, self._studio, self._renderer, self._model = config, studio, renderer, model
         self._solid, self._fill = Cover("solid"), Cover("fill")
 
-    def generate(
-        self, frames: Frames, faces: Faces, meshes: Meshes, seeds: Sequence[int]
-    ) -> tuple[list[Patches], list[Outcome]]:
+    def generate(self, frames: Frames, belief: Belief, seeds: Sequence[int]) -> tuple[list[Patches], list[Outcome]]:
         """See ``Generator``."""
-        if not len(faces):
-            return [], []
-        faces, meshes, usable, average, strays = believe(meshes, faces, self._model)
+        faces = belief.faces
         without = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
-        outcomes = [Outcome.STEEP_POSE if usable[row] else outcome for row, outcome in enumerate(without)]
-        patches = self._solid.generate(frames, strays, meshes, [])[0]
-        for size, rows, conditions in self._poses(meshes, usable.nonzero()[:, 0]):
-            views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], size)
-            made = self._renderer.render(frames, faces.frame[rows], meshes[rows], views, size)
-            hidden = hides(made, meshes[rows], faces[rows], self._model)
+        outcomes = [Outcome.STEEP_POSE if belief.usable[row] else outcome for row, outcome in enumerate(without)]
+        patches = self._solid.cover(frames, belief.strays)
+        for rows, conditions, canvases in self._poses(belief):
+            views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], canvases)
+            made = self._renderer.render(frames, rows, belief, views, canvases)
+            hidden = hides(made, belief.meshes[rows], faces[rows], self._model)
             for row, good in zip(rows.tolist(), hidden.tolist(), strict=True):
-                new = Outcome.AVERAGE if average[row] else Outcome.GENERATED
+                new = Outcome.AVERAGE if belief.average[row] else Outcome.GENERATED
                 outcomes[row] = new if good else Outcome.FAILED
             patches.append(made[hidden])
         for cover, which in ((self._solid, FAILURES), (self._fill, (Outcome.NOT_SEEN,))):
-            rows = torch.tensor([outcome in which for outcome in outcomes])
-            patches += cover.generate(frames, faces[rows], meshes[rows], [])[0]
+            rows = torch.tensor([outcome in which for outcome in outcomes], dtype=torch.bool)
+            patches += cover.cover(frames, faces[rows])
         return patches, outcomes
 
-    def _poses(self, meshes: Meshes, rows: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Groups of faces whose pose is not too steep: size of their patches, rows, conditions ``(M, 4)``."""
-        pose = self._model.pose(meshes.points[rows])
-        lengths = measure_expression(self._model.unpose(meshes.points[rows], pose))
+    def _poses(self, belief: Belief) -> Iterator[tuple[Tensor, Tensor, Canvases]]:
+        """Groups of faces whose pose is not too steep: rows, conditions ``(M, 4)``, canvases of one size."""
+        rows = belief.usable.nonzero()[:, 0]
+        points = belief.meshes.points[rows]
+        pose = self._model.pose(points)
+        lengths = measure_expression(self._model.unpose(points, pose))
         conditions = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
-        moderate = (pose.degrees[:, 0].abs() <= self._config.max_yaw) & (
-            pose.degrees[:, 1].abs() <= self._config.max_pitch
-        )
-        sizes = torch.tensor([patch_size(HEAD * scale) for scale in pose.scale.tolist()])
-        for size in sizes[moderate].unique().tolist():
-            for chosen in (moderate & (sizes == size)).nonzero()[:, 0].split(FACES):
-                yield size, rows[chosen], conditions[chosen]
+        limits = torch.tensor([self._config.max_yaw, self._config.max_pitch])
+        moderate = (pose.degrees[:, :2].abs() <= limits).all(1)
+        canvases = Canvases.around(self._model.outline(points))
+        for size in canvases.size[moderate].unique().tolist():
+            for chosen in (moderate & (canvases.size == size)).nonzero()[:, 0].split(FACES):
+                yield rows[chosen], conditions[chosen], canvases[chosen]
 
-    def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, size: int) -> Views:
+    def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, canvases: Canvases) -> Views:
         """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
         low, high = torch.tensor(LOWEST), torch.tensor(HIGHEST)
-        side = next((side for side in PORTRAITS if side * EYES * HEAD * ENLARGED >= size), PORTRAITS[-1])
+        needed = int(canvases.size[0]) / (EYES * HEAD * ENLARGED)
+        side = next((side for side in PORTRAITS if side >= needed), PORTRAITS[-1])
         face: list[int] = []
         orders: list[Order] = []
         shares: list[float] = []
@@ -94,7 +93,8 @@ class Synthetic:
         drawn = self._studio.portraits(orders, keep=bool((tracks >= 0).any()))
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
-        return Views(torch.tensor(face), pixels, points, torch.tensor(shares))
+        shades = torch.stack([portrait.light for portrait in drawn])
+        return Views(torch.tensor(face), pixels, points, shades, torch.tensor(shares))
 
 
 def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:

@@ -78,9 +78,9 @@ class Merge(nn.Module):
 
 
 class CenterFace(nn.Module):
-    """RGB float ``(N, 3, H, W)`` in 0..1, H and W multiples of 32 -> :class:`FaceMaps`.
+    """RGB ``(N, H, W, 3)`` in 0..255, of any type, H and W multiples of 32 -> :class:`FaceMaps`.
 
-    The network was trained on RGB in 0..255 without further normalisation; the factor is applied here.
+    So pictures go in as they are stored; the network was trained on them without normalisation.
     """
 
     def __init__(self) -> None:
@@ -102,8 +102,8 @@ class CenterFace(nn.Module):
         self.offset = nn.Conv2d(NECK, 2, 1)
         self.landmarks = nn.Conv2d(NECK, 10, 1)
 
-    def forward(self, images: Tensor) -> FaceMaps:
-        x = self.stem(images * 255)  # (N, 32, H/2, W/2)
+    def forward(self, pictures: Tensor) -> FaceMaps:
+        x = self.stem(pictures.permute(0, 3, 1, 2).to(self.heatmap.weight.dtype))  # (N, 32, H/2, W/2)
         stages = []
         for stage in self.stages:
             x = stage(x)

@@ -1,0 +1,61 @@
+"""Looks at the real faces: what the new ones take over from them, and nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import geometry, light, sharpness
+from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.canvas import Canvases
+from anonymizer.face_model import FaceModel
+from anonymizer.mesh import MeshEstimator, crop_of_mesh
+from anonymizer.trust import Belief, believe
+
+SHARP = 1.0  # detail of a face of which too little lies in the frame to tell
+
+
+class Observer:
+    """Measures shape, light and sharpness of faces.
+
+    Args:
+        estimator: finds the meshes.
+        model: the face model, on the host.
+    """
+
+    def __init__(self, estimator: MeshEstimator, model: FaceModel) -> None:
+        self._estimator, self._model = estimator, model
+
+    def observe(self, frames: Frames, faces: Faces) -> Belief:
+        """See ``Belief``; all faces of a batch together."""
+        belief = believe(self._estimator.estimate(frames, faces), faces, self._model)
+        rows = belief.usable.nonzero()[:, 0]
+        if not len(rows):
+            return belief
+        look = belief.look.clone()
+        look[rows] = self._look(frames, belief.faces.frame[rows], belief.meshes[rows])
+        return replace(belief, look=look)
+
+    def _look(self, frames: Frames, frame: Tensor, meshes: Meshes) -> Tensor:
+        crops = crop_of_mesh(meshes.points)
+        to_patch = geometry.square_to_patch(crops.centre, crops.side, torch.zeros(len(frame)), light.SIDE)
+        pictures = geometry.cut_patches(frames.pixels, frame, to_patch, light.SIDE).cpu()
+        points = geometry.apply_affine(to_patch, meshes.points[..., :2]) / light.SIDE
+        shades = light.measure(pictures, points, self._model.normals(meshes.points))
+        canvases = Canvases.around(self._model.outline(meshes.points))
+        details = [_detail(frames.pixels[index], canvases, row) for row, index in enumerate(frame.tolist())]
+        return torch.cat([shades, (torch.stack(details) / frames.peak).log()[:, None]], dim=1)
+
+
+def _detail(picture: Tensor, canvases: Canvases, row: int) -> Tensor:
+    """The detail of ``picture (H, W, 3)`` in the middle of a canvas, in units of a colour."""
+    step, size = int(canvases.step[row]), int(canvases.size[row])
+    low, high = (int(share * size) * step for share in sharpness.MIDDLE)
+    (x0, y0), (x1, y1) = ((canvases.corner[row] + at).clamp(min=0).tolist() for at in (low, high))
+    region = picture[y0:y1, x0:x1].permute(2, 0, 1)[None].float()
+    if min(region.shape[2:]) < 3 * step:
+        return torch.tensor(SHARP * torch.iinfo(picture.dtype).max)
+    return sharpness.detail(F.avg_pool2d(region, step) if step > 1 else region)[0].cpu()
