@@ -29,6 +29,7 @@ from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.generate.steady import Steady
+from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer
 from anonymizer.prefetch import prefetch
@@ -85,6 +86,7 @@ class Anonymizer:
         generates = self.config.generate.method == "generate"
         estimator = MeshEstimator(self.device) if generates else None
         self._observer = Observer(estimator, load_face_model()) if estimator else None
+        self._recognizer = Recognizer(self.device) if generates else None
         self._generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, estimator, self.batch_size
         )
@@ -120,7 +122,7 @@ class Anonymizer:
         )
 
     def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
-        """A video: faces keep their personas, and are hidden from the frame in which they enter.
+        """A video: people keep their personas, and are hidden from the frame in which they enter.
 
         The tracker looks ahead, so that frames come out later than they go in, cut into other batches, but all of
         them and in order.
@@ -128,7 +130,8 @@ class Anonymizer:
         uploaded = (self._upload(batch) for batch in batches)
         source = b""
         steady = Steady()
-        tracked = self._timed(follow(uploaded, self._detector, self.config), "detect and track")
+        tracks = follow(uploaded, self._detector, self.config, self._recognizer)
+        tracked = self._timed(tracks, "detect and track")
         with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
             for frames, belief in smooth((frames, self._observe(frames, faces)) for frames, faces in found):
                 # not the first frame, which is black in many videos

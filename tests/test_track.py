@@ -11,6 +11,7 @@ from scripted_faces import (
     HIGH,
     RATE,
     Box,
+    Knowing,
     Scripted,
     covers,
     frames_of,
@@ -189,6 +190,81 @@ def test_a_pan_is_no_cut_and_faces_move_with_the_picture() -> None:
     for n in range(20 - CONFIG.track.window, 40):
         assert list(tracked[n]) == [0]
         assert covers(tracked[n], next(iter(script(n))))
+
+
+@pytest.mark.parametrize("config", [CONFIG, EVERY])
+@pytest.mark.parametrize("cuts", [[], None, [3, 31, 32, 70]])
+def test_a_known_person_who_comes_back_has_the_same_number(config: Config, cuts: list[int] | None) -> None:
+    def script(n: int) -> dict[Box, float]:
+        return {} if 20 <= n < 50 else {square(100 if n < 50 else 200, 100, 60): 0.9}
+
+    tracked, _ = run(script, still(80), config, cuts, Knowing(lambda n, x, y: 3))
+    assert frames_of(tracked, 0) == [*range(20 + LINGER), *range(50 - LINGER, 80)]
+    assert not frames_of(tracked, 1)
+
+
+def test_cut_away_and_back() -> None:
+    shots = [scene(seed).expand(30, -1, -1, -1) for seed in (1, 2, 1, 3)]
+    people = [(0, 1), (2, 1), (1, 0), (3, 2)]  # on the left and on the right of each shot
+
+    def script(n: int) -> dict[Box, float]:
+        return {square(80, 100, 60): 0.9, square(220, 100, 60): 0.9}
+
+    tracked, _ = run(script, torch.cat(shots), recognizer=Knowing(lambda n, x, y: people[n // 30][x > 150]))
+    where = [{number: bool(box[0] > 150) for number, box in faces.items()} for faces in tracked[::30]]
+    assert where == [{0: False, 1: True}, {2: False, 1: True}, {1: False, 0: True}, {3: False, 2: True}]
+    assert all(set(faces) == set(tracked[n // 30 * 30]) for n, faces in enumerate(tracked))
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_a_cut_between_pictures_that_are_alike_is_one_if_people_change(people: int) -> None:
+    one, other = scene(1).float() - 128, scene(2).float() - 128
+    alike = (128 + 0.65 * one + 0.76 * other).clamp(0, 255).byte()  # unlikeness 0.35
+    pictures = torch.cat([scene(1).expand(22, -1, -1, -1), alike.expand(30, -1, -1, -1)])
+    recognizer = Knowing(lambda n, x, y: 0 if n < 22 else people - 1)
+    tracked, _ = run(lambda n: {square(100, 100, 60): 0.9}, pictures, recognizer=recognizer)
+    assert [list(faces) for faces in tracked] == [[0]] * 22 + [[people - 1]] * 30
+
+
+def test_two_faces_at_a_time_are_two_people() -> None:
+    def script(n: int) -> dict[Box, float]:
+        return {square(80, 100, 60): 0.9} | ({square(220, 100, 60): 0.9} if n >= 30 else {})
+
+    tracked, _ = run(script, still(80), recognizer=Knowing(lambda n, x, y: 0))
+    assert frames_of(tracked, 0) == list(range(80))
+    assert frames_of(tracked, 1) == list(range(30 - LINGER, 80))
+
+
+def test_who_is_like_two_others_is_somebody_new() -> None:
+    def script(n: int) -> dict[Box, float]:
+        if 30 <= n < 60:
+            return {}
+        return {square(80, 100, 60): 0.9} | ({square(220, 100, 60): 0.9} if n < 30 else {})
+
+    tracked, _ = run(script, still(90), recognizer=Knowing(lambda n, x, y: 0))
+    assert frames_of(tracked, 2) == list(range(60 - LINGER, 90))
+
+
+def test_people_who_cannot_be_told_are_new_each_time_and_are_not_asked_for_in_every_frame() -> None:
+    recognizer = Knowing(lambda n, x, y: -1)
+    tracked, _ = run(lambda n: {} if 60 <= n < 90 else {square(100, 100, 60): 0.9}, still(150), EVERY, None, recognizer)
+    assert frames_of(tracked, 1) == list(range(90 - LINGER, 150))
+    assert len(recognizer.asked) <= 120 / EVERY.track.window + 2
+
+
+def test_a_person_is_learnt_from_a_later_view() -> None:
+    def script(n: int) -> dict[Box, float]:
+        return {} if 80 <= n < 110 else {square(100, 100, 30 if n < 45 else 60): 0.9}
+
+    tracked, _ = run(script, still(140), recognizer=Knowing(lambda n, x, y: 0 if n >= 60 else -1))
+    assert {number for faces in tracked for number in faces} == {0}
+
+
+def test_a_small_face_is_not_recognized() -> None:
+    recognizer = Knowing(lambda n, x, y: 0)
+    tracked, _ = run(lambda n: {} if 20 <= n < 50 else {square(100, 100, 38): 0.9}, still(80), recognizer=recognizer)
+    assert frames_of(tracked, 1) == list(range(50 - LINGER, 80))
+    assert not recognizer.asked
 
 
 def test_16_bit_video() -> None:

@@ -9,17 +9,28 @@ from scripted_faces import (
     HEIGHT,
     WIDTH,
     Box,
+    Knowing,
     covers,
     frames_of,
     run,
+    scene,
     square,
     still,
 )
+from torch import Tensor
 
 from anonymizer.config import Config
 from anonymizer.motion import LINGER
 
 walks = st.lists(st.tuples(st.floats(-4, 4), st.floats(-3, 3)), min_size=8, max_size=8)
+
+
+def same(one: list[dict[int, Tensor]], other: list[dict[int, Tensor]]) -> bool:
+    """Whether two runs found the same."""
+    return all(
+        list(a) == list(b) and all(torch.equal(a[number], b[number]) for number in a)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def walk(steps: list[tuple[float, float]], n: int, count: int) -> Box:
@@ -74,6 +85,33 @@ def test_every_visible_face_is_covered_and_batches_do_not_matter(
     sparse, detector = run(script, still(count), CONFIG, cuts)
     assert all(covers(sparse[n], box) for n in detector.looks for box in script(n))
     whole, _ = run(script, still(count), CONFIG, [])
-    for one, other in zip(sparse, whole, strict=True):
-        assert list(one) == list(other)
-        assert all(torch.equal(one[number], other[number]) for number in one)
+    assert same(sparse, whole)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    here=st.lists(st.tuples(st.integers(0, 55), st.integers(1, 40), st.integers(-1, 2)), min_size=1, max_size=6),
+    shots=st.sets(st.integers(1, 99), max_size=4),
+    cuts=st.sets(st.integers(1, 99)),
+    config=st.sampled_from([CONFIG, EVERY]),
+)
+def test_people_have_one_face_at_a_time_and_batches_do_not_matter(
+    here: list[tuple[int, int, int]], shots: set[int], cuts: set[int], config: Config
+) -> None:
+    count = 100
+    starts = sorted({0, *shots})
+    pictures = torch.stack([scene(sum(start <= n for start in starts) % 3) for n in range(count)])
+
+    def script(n: int) -> dict[Box, float]:
+        return {
+            square(50 + 110 * (row % 3), 60 + 120 * (row // 3), 60): 0.9
+            for row, (start, length, _) in enumerate(here)
+            if start <= n % 60 < start + length
+        }
+
+    def who(n: int, x: float, y: float) -> int:
+        return here[min(len(here) - 1, round((x - 50) / 110) + 3 * (y > 120))][2]
+
+    one, _ = run(script, pictures, config, sorted(cuts), Knowing(who))  # checks that numbers differ in each frame
+    other, _ = run(script, pictures, config, [], Knowing(who))
+    assert same(one, other)

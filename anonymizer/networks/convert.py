@@ -1,11 +1,15 @@
 """Reads the parameters of the networks out of the files they were published in.
 
-Each function takes a model that OpenVINO has read (ONNX, TFLite and its own IR alike) and the module that is
-to be filled, and returns the module's state dict. Constants are found by the names they have in the published
+Each function takes the published file and the module that is to be filled, and returns the module's state dict.
+OpenVINO reads ONNX, TFLite and its own IR alike; there, constants are found by the names they have in the published
 file, or by following the data to the named outputs, never by the order in which OpenVINO lists them.
+
+Functions raise ValueError, LookupError, RuntimeError or AttributeError where a file is not as expected.
 """
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,24 +22,24 @@ if TYPE_CHECKING:
 State = dict[str, Tensor]
 
 
-def centerface(model: "Model", module: nn.Module) -> State:
+def centerface(file: Path, module: nn.Module) -> State:
     """``centerface.onnx``: outputs 537 (heatmap), 538 (scale), 539 (offset), 540 (landmarks)."""
-    return in_order(module, constants(model, ["537", "538", "539", "540"]))
+    return in_order(module, constants(read(file), ["537", "538", "539", "540"]))
 
 
-def face_mesh(model: "Model", module: nn.Module) -> State:
+def face_mesh(file: Path, module: nn.Module) -> State:
     """``face_landmark.tflite``: outputs conv2d_20 (points) and conv2d_30 (presence)."""
-    return in_order(module, constants(model, ["conv2d_20", "conv2d_30"]))
+    return in_order(module, constants(read(file), ["conv2d_20", "conv2d_30"]))
 
 
-def mapping(model: "Model", module: nn.Module) -> State:
+def mapping(file: Path, module: nn.Module) -> State:
     """``MappingNetwork.xml``: a chain of fully connected layers; single numbers are not parameters."""
-    return in_order(module, (value for value in constants(model, ["style"]) if value.numel() > 1))
+    return in_order(module, (value for value in constants(read(file), ["style"]) if value.numel() > 1))
 
 
-def synthesis(model: "Model", module: nn.Module) -> State:
+def synthesis(file: Path, module: nn.Module) -> State:
     """``SynthesisNetwork.xml``: named after the modules of https://github.com/bes-dev/MobileStyleGAN.pytorch."""
-    nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+    nodes = {node.get_friendly_name(): node for node in read(file).get_ops()}
     sums = [node for node in nodes.values() if node.get_type_name() == "Add"]
     with_bias = {argument(node, 1).get_friendly_name(): node for node in sums}
 
@@ -63,6 +67,17 @@ def synthesis(model: "Model", module: nn.Module) -> State:
     state["to_image.convolution.weight"] = constant(nodes[f"{theirs}.to_img.conv.weight"])
     state["to_image.convolution.bias"] = constant(nodes[f"{theirs}.to_img.bias"])
     return interleaved(shaped(module, state), blocks)
+
+
+def dlib(file: Path, module: nn.Module) -> State:
+    """``dlib_face_recognition_resnet_model_v1.dat``: dlib's own format, from the input to the embedding."""
+    return in_order(module, iter(DlibFile(file.read_bytes()).parameters()))
+
+
+def read(file: Path) -> "Model":
+    from anonymizer.quiet import openvino  # half a second
+
+    return openvino.Core().read_model(file)
 
 
 def interleaved(state: State, blocks: int) -> State:
@@ -116,3 +131,93 @@ def shaped(module: nn.Module, state: State) -> State:
     """The same values in the shapes of the module, whose own buffers stand in where a file has none."""
     values = dict(module.named_buffers()) | state
     return {name: values[name].reshape(like.shape) for name, like in module.state_dict().items()}
+
+
+class DlibFile:
+    """A network as dlib serializes it: versions of all layers, then the layers themselves, from the input on.
+
+    Integers are a sign and a length, then their bytes; floating point settings are two of them, texts and tensors
+    are preceded by them (dlib's ``serialize.h``, ``dnn/core.h``, ``dnn/layers.h``).
+    """
+
+    SETTINGS = {"con_4": 25, "affine_": 11, "relu_": 0, "add_prev_": 0, "max_pool_2": 6, "avg_pool_2": 6}  # noqa: RUF012
+    INPUT = "input_rgb_image_sized"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def parameters(self) -> list[Tensor]:
+        """Filters, biases, gammas, betas and at last the matrix, in the order in which the data meets them.
+
+        Raises:
+            ValueError: the file does not end where its contents do, or holds anything unexpected.
+        """
+        self._integers(1)
+        self._expect(self._text(), "loss_metric_2")
+        self._integers(4)
+        versions = self._versions()
+        self._expect(self._text(), self.INPUT)
+        self._integers(8)
+        values = []
+        for index in range(sum(version > 1 for version in versions)):  # version 1: tags, which hold nothing
+            values += self._layer()
+            if index == 0:
+                self._integers(1)  # how many samples an input becomes
+        self._expect(self._position, len(self._data))
+        return values
+
+    def _versions(self) -> list[int]:
+        versions = []
+        while self._data[self._position + 1 : self._position + 2] != bytes([len(self.INPUT)]):
+            versions += self._integers(1)
+        return versions
+
+    def _layer(self) -> list[Tensor]:
+        kind, values = self._text(), []
+        if kind == "fc_2":
+            outputs, inputs = self._integers(2)
+            values = [self._tensor().reshape(inputs, outputs).T.contiguous()]
+            self._integers(19)
+        elif kind in self.SETTINGS:
+            flat = self._tensor() if kind in ("con_4", "affine_") else None
+            settings = self._integers(self.SETTINGS[kind])
+            if flat is not None:  # two blocks, each described by a version and four sizes
+                start = 7 if kind == "con_4" else 0
+                shapes = settings[start + 1 : start + 5], settings[start + 6 : start + 10]
+                parts = flat.split([math.prod(shape) for shape in shapes])
+                values = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+        else:
+            raise ValueError(f"unknown layer {kind!r}")
+        self._take(3)  # flags
+        for _ in range(3):  # gradients and outputs, which are not kept
+            self._expect(self._tensor().numel(), 0)
+        return values
+
+    def _take(self, count: int) -> bytes:
+        taken = self._data[self._position : self._position + count]
+        self._expect(len(taken), count)
+        self._position += count
+        return taken
+
+    def _integers(self, count: int) -> list[int]:
+        values = []
+        for _ in range(count):
+            head = self._take(1)[0]
+            self._expect(head & 0x70, 0)
+            value = int.from_bytes(self._take(head & 0x0F), "little")
+            values.append(-value if head & 0x80 else value)
+        return values
+
+    def _text(self) -> str:
+        return self._take(self._integers(1)[0]).decode("ascii")
+
+    def _tensor(self) -> Tensor:
+        version, *shape = self._integers(5)
+        self._expect(version, 2)
+        data = np.frombuffer(self._take(4 * math.prod(shape)), dtype="<f4")
+        return torch.from_numpy(data.astype(np.float32))
+
+    def _expect(self, found: object, wanted: object) -> None:
+        if found != wanted:
+            raise ValueError(f"expected {wanted!r} before byte {self._position}, found {found!r}")
