@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from anonymizer import device as devices
+from anonymizer.aspects import Chooser
 from anonymizer.batches import Faces, Frames
 from anonymizer.blend import compose
 from anonymizer.config import Config
@@ -129,7 +130,7 @@ class Anonymizer:
         """
         uploaded = (self._upload(batch) for batch in batches)
         source = b""
-        steady = Steady()
+        steady, chooser = Steady(), Chooser()
         tracks = follow(uploaded, self._detector, self.config, self._recognizer)
         tracked = self._timed(tracks, "detect and track")
         with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
@@ -138,7 +139,7 @@ class Anonymizer:
                 if not source and len(belief.faces):
                     source = _digest(frames.pixels[belief.faces.frame[0]])
                 seeds = [derive_seed(self._secret, source, track) for track in belief.faces.tracks.tolist()]
-                yield self._replace(frames, belief, seeds, steady)
+                yield self._replace(frames, chooser.choose(belief, len(frames)), seeds, steady)
 
     def inspect(self, frames: Frames) -> Faces:
         """The faces that ``stills`` would replace."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from anonymizer import geometry, light, sharpness
 from anonymizer.batches import Faces, Frames, Meshes
 from anonymizer.canvas import Canvases
-from anonymizer.face_model import FaceModel
+from anonymizer.face_model import FaceModel, measure_expression
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
 from anonymizer.trust import Belief, believe
 
@@ -35,9 +35,12 @@ class Observer:
         rows = belief.usable.nonzero()[:, 0]
         if not len(rows):
             return belief
-        look = belief.look.clone()
-        look[rows] = self._look(frames, belief.faces.frame[rows], belief.meshes[rows])
-        return replace(belief, look=look)
+        meshes, look, conditions = belief.meshes[rows], belief.look.clone(), belief.conditions.clone()
+        look[rows] = self._look(frames, belief.faces.frame[rows], meshes)
+        pose = self._model.pose(meshes.points)
+        lengths = measure_expression(self._model.unpose(meshes.points, pose))
+        conditions[rows] = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
+        return replace(belief, look=look, conditions=conditions)
 
     def _look(self, frames: Frames, frame: Tensor, meshes: Meshes) -> Tensor:
         crops = crop_of_mesh(meshes.points)

@@ -19,9 +19,10 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Frames
 from anonymizer.trust import Belief
 
-REACH = 4  # frames before and after
+REACH = 6  # frames before and after
 SPREAD = 2.0  # of the Gaussian over time, in frames
-POINT = 0.02  # distance over the size of the face from which a pair of points counts little
+SLOW = 4.0  # the same for what portraits are chosen by, which dissolve into each other
+POINT = 0.012  # distance over the size of the face from which a pair of points counts little
 LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
 
 Key = tuple[int, int]  # track and frame of the video
@@ -79,36 +80,49 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     every = {key: row for row, key in enumerate(key for other in held for key in other.keys) if key}
     rows = torch.tensor([row for row, key in enumerate(keys) if key])
     pairs = _pairs([key for key in keys if key], every)
-    points, look = belief.meshes.points.clone(), belief.look.clone()
-    all_points = torch.cat([other.belief.meshes.points for other in held])
-    all_look = torch.cat([other.belief.look for other in held])
+    points, look, conditions = (value.clone() for value in (belief.meshes.points, belief.look, belief.conditions))
+    every_points = torch.cat([other.belief.meshes.points for other in held])
+    every_look = torch.cat([other.belief.look for other in held])
+    every_conditions = torch.cat([other.belief.conditions for other in held])
     tolerance = POINT * belief.faces.sizes[rows].amax(1)[:, None, None]
-    points[rows] = _average(points[rows], all_points, pairs, tolerance)
-    look[rows] = _average(look[rows, :, None], all_look[..., None], pairs, LOOK[:, None])[..., 0]
-    return replace(belief, meshes=replace(belief.meshes, points=points), look=look)
+    points[rows] = _average(points[rows], every_points, pairs, SPREAD, tolerance)
+    look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SPREAD, LOOK[:, None])[..., 0]
+    conditions[rows] = _average(conditions[rows, None], every_conditions[:, None], pairs, SLOW)[:, 0]
+    return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
 
 
-def _pairs(keys: Sequence[Key], every: dict[Key, int]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """For each distance in time: rows before and after ``keys``, and the weight of the pairs, 0 where there is none."""
+def _pairs(keys: Sequence[Key], every: dict[Key, int]) -> list[tuple[Tensor, Tensor]]:
+    """For each distance in time from 1: rows before and after ``keys``, both -1 where one of them is not there."""
     pairs = []
     for distance in range(1, REACH + 1):
         before, after = (
             torch.tensor([every.get((track, frame + way * distance), -1) for track, frame in keys]) for way in (-1, 1)
         )
-        there = (before >= 0) & (after >= 0)
-        pairs.append((before, after, there * 2 * math.exp(-0.5 * (distance / SPREAD) ** 2)))
+        alone = (before < 0) | (after < 0)
+        pairs.append((before.masked_fill(alone, -1), after.masked_fill(alone, -1)))
     return pairs
 
 
 def _average(
-    values: Tensor, every: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]], tolerance: Tensor
+    values: Tensor,
+    every: Tensor,
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    spread: float,
+    tolerance: Tensor | None = None,
 ) -> Tensor:
-    """Means ``(N, P, D)`` of values, ``(N, P, D)``, and those of their pairs, rows of ``every (M, P, D)``."""
+    """Means ``(N, P, D)`` of values and of their pairs, rows of ``every (M, P, D)``.
+
+    Args:
+        spread: of the Gaussian over time, in frames.
+        tolerance: distance from which the mean of a pair counts little; by default it always counts.
+    """
     total, weights = values, torch.ones(*values.shape[:2], 1)
-    for before, after, weight in pairs:
+    for distance, (before, after) in enumerate(pairs, start=1):
         mean = (every[before] + every[after]) / 2
-        away = (mean - values).norm(dim=2, keepdim=True) / tolerance
-        likely = weight[:, None, None] * torch.exp(-0.5 * away.square())
-        total = total + torch.where(likely > 0, likely * mean, 0.0)
-        weights = weights + likely.nan_to_num(0.0)
+        weight = (before >= 0)[:, None, None] * torch.tensor(2 * math.exp(-0.5 * (distance / spread) ** 2))
+        if tolerance is not None:
+            away = (mean - values).norm(dim=2, keepdim=True) / tolerance
+            weight = weight * torch.exp(-0.5 * away.square())
+        total = total + torch.where(weight > 0, weight * mean, 0.0)
+        weights = weights + weight.nan_to_num(0.0)
     return total / weights

@@ -27,6 +27,9 @@ LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
 EXPECTED = 0.0  # score above which a face was seen before and after this frame, or in it
 
 
+Aspects = dict[tuple[float, ...], float]
+
+
 @dataclass(frozen=True)
 class Belief:
     """What is believed of the faces of a batch, one row a face.
@@ -38,6 +41,10 @@ class Belief:
         average: ``(N,)`` bool, whether it is the average face.
         look: ``(N, LOOK)``, light and sharpness of the usable ones: a row of ``light.measure``, and the logarithm of
             ``sharpness.detail``.
+        conditions: ``(N, 4)``, yaw and pitch in degrees, how far the mouth is open and how wide it is in distances
+            between the eyes, of the usable ones: what portraits are chosen by.
+        aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
+            sum to 1; empty for stills, which are made of one portrait each under just the right conditions.
         strays: more faces, which only the mesh network saw, not where one was expected; perhaps those that were.
     """
 
@@ -46,14 +53,16 @@ class Belief:
     usable: Tensor
     average: Tensor
     look: Tensor
+    conditions: Tensor
     strays: Faces
+    aspects: tuple[Aspects, ...] = ()
 
     @classmethod
     def blind(cls, faces: Faces) -> Belief:
         """Nobody looked at the shape of the faces."""
         nothing = Meshes(torch.full((len(faces), MESH_POINTS, 3), math.nan), torch.zeros(len(faces)))
         no = torch.zeros(len(faces), dtype=torch.bool)
-        return cls(faces, nothing, no, no, torch.zeros(len(faces), LOOK), Faces.none())
+        return cls(faces, nothing, no, no, torch.zeros(len(faces), LOOK), torch.zeros(len(faces), 4), Faces.none())
 
 
 def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
@@ -80,7 +89,8 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
         points[missing] = model.fit_landmarks(faces.landmarks[missing])
         meshes = Meshes(points, meshes.presence)
     average = missing & agrees(meshes, faces)
-    return Belief(faces, meshes, usable | average, average, torch.zeros(len(faces), LOOK), strays)
+    blind = Belief.blind(faces)
+    return replace(blind, meshes=meshes, usable=usable | average, average=average, strays=strays)
 
 
 def agrees(meshes: Meshes, faces: Faces) -> Tensor:

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
@@ -15,7 +13,7 @@ from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
-from anonymizer.generate.synthetic import CELL, Synthetic, neighbours
+from anonymizer.generate.synthetic import Synthetic
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer
 from anonymizer.render import Renderer, Views
@@ -237,15 +235,3 @@ def test_seeds_draw_people_and_conditions_turn_them(studio: Studio, estimator: M
     assert (again.pixels - drawn[3].pixels).abs().max() < 0.01
     other = studio.portraits([Order(10, (*asked[3], *rest), 256)], keep=False)[0]
     assert (other.pixels - drawn[3].pixels).abs().mean() > 0.04
-
-
-@given(st.tuples(*(st.floats(-3 * step, 3 * step) for step in CELL)))
-def test_dissolves_are_smooth_and_whole(wanted: tuple[float, ...]) -> None:
-    def shares(where: tuple[float, ...]) -> dict[tuple[float, ...], float]:
-        return dict(neighbours(where))
-
-    here = shares(wanted)
-    assert abs(sum(here.values()) - 1) < 1e-9
-    near = shares(tuple(value + 0.01 * step for value, step in zip(wanted, CELL, strict=True)))
-    change = sum(abs(here.get(key, 0) - near.get(key, 0)) for key in here.keys() | near.keys())
-    assert change < 0.5

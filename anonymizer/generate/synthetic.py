@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -12,7 +10,7 @@ from torch import Tensor
 from anonymizer.batches import Frames, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
-from anonymizer.face_model import FaceModel, measure_expression
+from anonymizer.face_model import FaceModel
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Studio
@@ -20,8 +18,6 @@ from anonymizer.render import Renderer, Views
 from anonymizer.trust import EXPECTED, Belief, hides
 
 FACES = 8  # that are rendered together
-CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
-DISSOLVE = 0.3  # share of a step over which one portrait dissolves into the next
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
 PORTRAITS = (64, 128, 256, 512, 1024)  # pixels, sides of portraits
 EYES = 0.25  # distance between the eyes in a portrait, over its side
@@ -49,8 +45,8 @@ class Synthetic:
         without = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
         outcomes = [Outcome.STEEP_POSE if belief.usable[row] else outcome for row, outcome in enumerate(without)]
         patches = self._solid.cover(frames, belief.strays)
-        for rows, conditions, canvases in self._poses(belief):
-            views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], canvases)
+        for rows, canvases in self._poses(belief):
+            views = self._views(belief, rows, [seeds[row] for row in rows.tolist()], int(canvases.size[0]))
             made = self._renderer.render(frames, rows, belief, views, canvases)
             hidden = hides(made, belief.meshes[rows], faces[rows], self._model)
             for row, good in zip(rows.tolist(), hidden.tolist(), strict=True):
@@ -62,53 +58,35 @@ class Synthetic:
             patches += cover.cover(frames, faces[rows])
         return patches, outcomes
 
-    def _poses(self, belief: Belief) -> Iterator[tuple[Tensor, Tensor, Canvases]]:
-        """Groups of faces whose pose is not too steep: rows, conditions ``(M, 4)``, canvases of one size."""
+    def _poses(self, belief: Belief) -> Iterator[tuple[Tensor, Canvases]]:
+        """Groups of faces whose pose is not too steep, rows, with canvases of one size."""
         rows = belief.usable.nonzero()[:, 0]
         points = belief.meshes.points[rows]
-        pose = self._model.pose(points)
-        lengths = measure_expression(self._model.unpose(points, pose))
-        conditions = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
         limits = torch.tensor([self._config.max_yaw, self._config.max_pitch])
-        moderate = (pose.degrees[:, :2].abs() <= limits).all(1)
+        moderate = (self._model.pose(points).degrees[:, :2].abs() <= limits).all(1)
         canvases = Canvases.around(self._model.outline(points))
         for size in canvases.size[moderate].unique().tolist():
             for chosen in (moderate & (canvases.size == size)).nonzero()[:, 0].split(FACES):
-                yield rows[chosen], conditions[chosen], canvases[chosen]
+                yield rows[chosen], canvases[chosen]
 
-    def _views(self, conditions: Tensor, seeds: Sequence[int], tracks: Tensor, canvases: Canvases) -> Views:
-        """Portraits for faces: exact ones for stills, dissolving neighbours on a grid for videos."""
-        low, high = torch.tensor(LOWEST), torch.tensor(HIGHEST)
-        needed = int(canvases.size[0]) / (EYES * HEAD * ENLARGED)
-        side = next((side for side in PORTRAITS if side >= needed), PORTRAITS[-1])
+    def _views(self, belief: Belief, rows: Tensor, seeds: Sequence[int], size: int) -> Views:
+        """Portraits for faces, for canvases of a size."""
+        side = next((side for side in PORTRAITS if side * EYES * HEAD * ENLARGED >= size), PORTRAITS[-1])
         face: list[int] = []
         orders: list[Order] = []
         shares: list[float] = []
-        for row, wanted in enumerate(conditions.clamp(low, high).tolist()):
-            cells = neighbours(wanted) if tracks[row] >= 0 else iter([(tuple(wanted), 1.0)])
-            for condition, share in cells:
-                face.append(row)
-                orders.append(Order(seeds[row], condition, side))
-                shares.append(share)
-        drawn = self._studio.portraits(orders, keep=bool((tracks >= 0).any()))
+        for index, row in enumerate(rows.tolist()):
+            aspects = belief.aspects[row] if belief.aspects else {tuple(belief.conditions[row].tolist()): 1.0}
+            face += [index] * len(aspects)
+            orders += [Order(seeds[index], _within(condition), side) for condition in aspects]
+            shares += aspects.values()
+        drawn = self._studio.portraits(orders, keep=bool(belief.aspects))
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
         return Views(torch.tensor(face), pixels, points, shades, torch.tensor(shares))
 
 
-def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:
-    """The corners of the grid cell around ``wanted``, with shares that sum to 1 and change without a jump.
-
-    Near a corner of the grid it alone counts; half-way between two, within ``DISSOLVE`` of a step, both do.
-    """
-    axes = []
-    for value, step in zip(wanted, CELL, strict=True):
-        low = math.floor(value / step)
-        part = min(1.0, max(0.0, (value / step - low - 0.5) / DISSOLVE + 0.5))
-        smooth = part * part * (3 - 2 * part)
-        axes.append([(low * step, 1 - smooth), ((low + 1) * step, smooth)])
-    for corner in product(*axes):
-        share = math.prod(weight for _, weight in corner)
-        if share > 0:
-            yield tuple(value for value, _ in corner), share
+def _within(condition: tuple[float, ...]) -> tuple[float, ...]:
+    """The nearest condition that the network follows."""
+    return tuple(min(max(value, low), high) for value, low, high in zip(condition, LOWEST, HIGHEST, strict=True))

@@ -69,7 +69,7 @@ class Codec:
 
 
 CODECS = {
-    "h264": Codec("libx264", 18, {"preset": "veryfast"}),
+    "h264": Codec("libx264", 18, {"preset": "veryfast", "bf": "0"}),  # B-frames are coarser: faces would flicker
     "hevc": Codec("libx265", 18, {"preset": "veryfast", "x265-params": "log-level=error"}),
     "vp9": Codec("libvpx-vp9", 24, {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
     "av1": Codec("libsvtav1", 20, {"preset": "9"}),

@@ -1,0 +1,107 @@
+"""Smoothing over time: less tremble, no lag, quick things kept."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.face_model import load_face_model
+from anonymizer.smooth import REACH, smooth
+from anonymizer.trust import Belief
+
+SIZE = 60.0  # distance of the eyes
+MEAN = load_face_model().mean * SIZE
+
+
+def belief(points: Tensor, tracks: Tensor, frame: Tensor) -> Belief:
+    count = len(points)
+    box = torch.cat([points[:, :, :2].amin(1), points[:, :, :2].amax(1)], dim=1)
+    ones = torch.ones(count)
+    faces = Faces(frame, box, torch.zeros(count, 5, 2), ones, tracks, ones.bool())
+    return replace(Belief.blind(faces), meshes=Meshes(points, ones), usable=ones.bool())
+
+
+def video(points: Tensor, size: int = 7, track: int = 0) -> Iterator[tuple[Frames, Belief]]:
+    """One face with these meshes ``(T, 468, 3)``, one a frame, in batches of a size."""
+    for start in range(0, len(points), size):
+        part = points[start : start + size]
+        times = tuple(Fraction(start + index, 25) for index in range(len(part)))
+        frames = Frames(torch.zeros(len(part), 8, 8, 3, dtype=torch.uint8), times)
+        yield frames, belief(part, torch.full((len(part),), track), torch.arange(len(part)))
+
+
+def ways(parts: Iterator[tuple[Frames, Belief]]) -> Tensor:
+    return torch.cat([found.meshes.points for _, found in parts])
+
+
+def tremble(count: int) -> Tensor:
+    return torch.randn(count, 468, 3, generator=torch.Generator().manual_seed(1)) * 0.01 * SIZE
+
+
+def jitter(points: Tensor) -> float:
+    return float(points.diff(n=2, dim=0).norm(dim=2).mean())
+
+
+@pytest.mark.parametrize("speed", [0.0, 9.0])
+def test_a_face_that_rests_or_moves_steadily_trembles_less_and_does_not_lag(speed: float) -> None:
+    true = MEAN + torch.arange(40.0)[:, None, None] * torch.tensor([speed, 0, 0])
+    seen = true + tremble(40)
+    smoothed = ways(smooth(video(seen)))
+    inner = slice(REACH, -REACH)
+    assert jitter(smoothed[inner]) < 0.4 * jitter(seen[inner])
+    assert (smoothed - true)[inner].norm(dim=2).mean() < 0.6 * (seen - true)[inner].norm(dim=2).mean()
+    assert (smoothed - true)[inner].mean(0).abs().max() < 0.01 * SIZE
+
+
+def test_a_blink_stays() -> None:
+    seen = MEAN.expand(30, -1, -1).clone()
+    seen[14:16, 159, 1] += 0.2 * SIZE  # the upper lid, for two frames
+    smoothed = ways(smooth(video(seen)))
+    assert torch.allclose(smoothed[14:16, 159], seen[14:16, 159], atol=0.01 * SIZE)
+    assert torch.allclose(smoothed[12, 159], seen[12, 159], atol=0.01 * SIZE)
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_how_a_video_is_cut_into_batches_changes_nothing(size: int) -> None:
+    seen = MEAN + tremble(40)
+    assert torch.equal(ways(smooth(video(seen, size))), ways(smooth(video(seen, 8))))
+
+
+def test_frames_come_out_as_they_went_in_and_soon() -> None:
+    parts = list(video(MEAN.expand(30, -1, -1), 4))
+    waiting, came = 0, []
+    for frames, _ in smooth(part for part in parts):
+        came.append(frames)
+    assert [frames.times for frames in came] == [frames.times for frames, _ in parts]
+
+    def counted() -> Iterator[tuple[Frames, Belief]]:
+        nonlocal waiting
+        for part in parts:
+            waiting += len(part[0])
+            yield part
+
+    for frames, _ in smooth(counted()):
+        assert waiting <= len(frames) + REACH + 4
+        waiting -= len(frames)
+
+
+def test_faces_are_averaged_with_themselves_only() -> None:
+    points = torch.stack([MEAN, MEAN + 0.01 * SIZE]).repeat(20, 1, 1)
+    frames = Frames(torch.zeros(20, 8, 8, 3, dtype=torch.uint8), tuple(Fraction(n, 25) for n in range(20)))
+    two = belief(points, torch.tensor([0, 1]).repeat(20), torch.arange(20).repeat_interleave(2))
+    assert torch.allclose(ways(smooth(iter([(frames, two)]))), points, atol=1e-4)
+
+
+def test_meshes_that_are_not_believed_are_left_alone_and_spoil_nothing() -> None:
+    seen = MEAN + tremble(30)
+    seen[10] = float("nan")
+    parts = [
+        (frames, replace(found, usable=found.meshes.points.isfinite().all(2).all(1))) for frames, found in video(seen)
+    ]
+    smoothed = ways(smooth(iter(parts)))
+    assert smoothed[10].isnan().all()
+    assert smoothed[torch.arange(30) != 10].isfinite().all()
