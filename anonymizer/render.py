@@ -168,6 +168,8 @@ class Renderer:
             self._opacity.expand(len(inside), -1, -1), self._triangles, drawing.triangle, drawing.bary
         )
         soft = torch.minimum(opacity, _shrink(inside, side // SOFT))
+        if not profile.any():
+            return soft, torch.ones_like(soft)
         silhouette = ((opacity > OPAQUE) & (F.max_pool2d(1 - inside, 3, 1, 1) > 0)).float()
         reach = side // BEYOND
         near = F.max_pool2d(silhouette, 2 * reach + 1, 1, reach)
