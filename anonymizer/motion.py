@@ -1,7 +1,7 @@
 """The way of a face through time: where it was seen, and from that where it must have been."""
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,16 @@ def cost(a: Array, b: Array) -> Array:
     centre_a, centre_b = (x[:, :2].mean(1) for x in (a, b))
     away = np.linalg.norm(centre_a[:, None] - centre_b, axis=2) / np.maximum(size_a[:, None], size_b)
     return away + np.abs(np.log(size_a[:, None] / size_b))
+
+
+def assign(costs: Array) -> Iterator[tuple[int, int]]:
+    """Pair rows and columns of ``costs (N, M)``, each once, so that the sum is smallest."""
+    if min(costs.shape) == 1:
+        yield divmod(int(costs.argmin()), costs.shape[1])
+    elif costs.size:
+        from scipy.optimize import linear_sum_assignment  # takes most of a second, and most videos show one person
+
+        yield from zip(*linear_sum_assignment(costs), strict=True)
 
 
 def near(before: Sequence[Sight], after: Sequence[Sight]) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Makes one picture as soft as another.
 
-A picture is blurred again and again, each time twice as far (the "algorithme a trous" of Holschneider et al., 1989), and
+A picture is blurred again and again, each time twice as far (the "algorithme a trous", Holschneider et al., 1989), and
 what is wanted is between two of these.
 """
 

@@ -23,14 +23,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou
 from anonymizer.identity import OTHER, People, Recognizer, clearness
-from anonymizer.motion import Sight, Track, cost, is_calm, near, stack
+from anonymizer.motion import Sight, Track, assign, cost, is_calm, near, stack
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
@@ -172,7 +171,7 @@ class _Follower:
         panned = [sight._replace(points=sight.points + self._moved(sight.frame, frame)) for sight in resting]
         costs = np.min([cost(stack(places), stack(sights)) for places in (moving, resting, panned)], axis=0)
         costs = np.minimum(costs + doubt, GATE)
-        owners = {b: tracks[a] for a, b in zip(*linear_sum_assignment(costs), strict=True) if costs[a, b] < GATE}
+        owners = {b: tracks[a] for a, b in assign(costs) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
             if index not in owners:
                 self._tracks.append(owners.setdefault(index, Track(self._waiting[0][1].size)))
