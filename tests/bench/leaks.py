@@ -52,6 +52,11 @@ def sound(path: Path) -> list[tuple[bytes, object]]:
         return [(bytes(packet), packet.pts * packet.time_base) for packet in packets if packet.size]
 
 
+def detectors() -> dict[str, Detector]:
+    """Those that look for faces, by name."""
+    return {name: DETECTORS[name](DetectConfig(), torch.device("cpu")) for name in ("mtcnn", "centerface")}
+
+
 def look(detector: Detector, frames: Frames) -> Faces:
     """The faces that are large enough."""
     found = detector.detect(frames)
@@ -111,11 +116,9 @@ def describe(box: list[float], scores: dict[str, float]) -> str:
 @click.option("--step", default=6, help="Look at every n-th frame.")
 def main(originals: Path, anonymized: Path, step: int) -> None:
     """Compare the videos of two folders, name by name."""
-    cpu = torch.device("cpu")
-    detectors = {name: DETECTORS[name](DetectConfig(), cpu) for name in ("mtcnn", "centerface")}
-    total: Counter[str] = Counter()
+    both, total = detectors(), Counter[str]()
     for original in sorted(originals.iterdir()):
-        counts = compare(original, anonymized / original.name, detectors, step)
+        counts = compare(original, anonymized / original.name, both, step)
         click.echo(f"{original.name}: {dict(counts)}")
         total += counts
     click.echo(f"all: {dict(total)}")

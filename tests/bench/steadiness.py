@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import dlib
@@ -69,10 +70,23 @@ def jitter(ways: Tensor) -> float:
     return float(ways.diff(n=2, dim=0).norm(dim=2).mean())
 
 
-@click.command()
-@click.argument("original", type=click.Path(exists=True, path_type=Path))
-@click.argument("anonymized", type=click.Path(exists=True, path_type=Path))
-def main(original: Path, anonymized: Path) -> None:
+class Figures(NamedTuple):
+    """What is compared; see the top of this file."""
+
+    frames: int
+    correlation: float
+    jitter: float
+    flicker: float
+    identity: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.frames} frames with a face; correlation {self.correlation:.3f}, jitter {self.jitter:.2f}, "
+            f"flicker {self.flicker:.2f}, identity {self.identity:.1%}"
+        )
+
+
+def compare(original: Path, anonymized: Path) -> Figures:
     """Compare two videos."""
     real, new, light, new_light, embeddings = zip(*Measure().pairs(original, anonymized), strict=True)
     ways, new_ways = torch.stack(real), torch.stack(new)
@@ -81,10 +95,16 @@ def main(original: Path, anonymized: Path) -> None:
     flicker = np.abs(np.diff(new_light)).mean() / np.abs(np.diff(light)).mean()
     people = np.stack(embeddings)
     same = np.linalg.norm(people - people.mean(0), axis=1) < SAME
-    click.echo(
-        f"{original.name}: {len(real)} frames with a face; correlation {correlation.mean():.3f}, "
-        f"jitter {jitter(new_ways) / jitter(ways):.2f}, flicker {flicker:.2f}, identity {same.mean():.1%}"
-    )
+    trembling = jitter(new_ways) / jitter(ways)
+    return Figures(len(real), float(correlation.mean()), trembling, float(flicker), float(same.mean()))
+
+
+@click.command()
+@click.argument("original", type=click.Path(exists=True, path_type=Path))
+@click.argument("anonymized", type=click.Path(exists=True, path_type=Path))
+def main(original: Path, anonymized: Path) -> None:
+    """Compare two videos."""
+    click.echo(f"{original.name}: {compare(original, anonymized)}")
 
 
 if __name__ == "__main__":
