@@ -17,7 +17,7 @@ from anonymizer.fill import fill
 from anonymizer.sharpness import soften
 from anonymizer.trust import Belief
 
-RASTER = 160  # pixels, largest side at which meshes are rasterised; what is read off them is smooth
+RASTER = 128  # pixels, largest side at which meshes are rasterised; what is read off them is smooth
 REACH = 1.0  # of the ring around the new face
 RIM, RING = -0.3, 0.15  # reaches at which rim and ring look into the portrait: its hair and background stay out
 GRAZING = (0.1, 0.45)  # cosine between a normal and the view where the silhouette begins, and where it ends
