@@ -9,7 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Frames, Patches
+from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel, measure_expression
@@ -17,7 +17,7 @@ from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.render import Renderer, Views
-from anonymizer.trust import EXPECTED, Belief, hides
+from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
 FACES = 8  # that are rendered together
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits in a video
@@ -48,7 +48,18 @@ class Synthetic:
         faces = belief.faces
         without = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
         outcomes = [Outcome.STEEP_POSE if belief.usable[row] else outcome for row, outcome in enumerate(without)]
-        patches = self._solid.cover(frames, belief.strays)
+        patches = self._draw(frames, belief, seeds, outcomes)
+        again = _which(outcomes, (Outcome.FAILED,)) & ~belief.average
+        if again.any():
+            patches += self._draw(frames, averaged(belief, again, self._model), seeds, outcomes)
+        # last and on top is what is surest: who is only expected may well be one of the others
+        unsure = Faces.cat([faces[_which(outcomes, (Outcome.NOT_SEEN,))], belief.vacant])
+        failed = faces[_which(outcomes, FAILURES)]
+        return self._fill.cover(frames, unsure) + patches + self._solid.cover(frames, failed), outcomes
+
+    def _draw(self, frames: Frames, belief: Belief, seeds: Sequence[int], outcomes: list[Outcome]) -> list[Patches]:
+        """Patches for usable faces that they hide; says in ``outcomes`` whose they are."""
+        patches, faces = [], belief.faces
         for rows, conditions, canvases in self._poses(belief):
             views = self._views(conditions, [seeds[row] for row in rows.tolist()], faces.tracks[rows], canvases)
             made = self._renderer.render(frames, rows, belief, views, canvases)
@@ -57,10 +68,7 @@ class Synthetic:
                 new = Outcome.AVERAGE if belief.average[row] else Outcome.GENERATED
                 outcomes[row] = new if good else Outcome.FAILED
             patches.append(made[hidden])
-        for cover, which in ((self._solid, FAILURES), (self._fill, (Outcome.NOT_SEEN,))):
-            rows = torch.tensor([outcome in which for outcome in outcomes], dtype=torch.bool)
-            patches += cover.cover(frames, faces[rows])
-        return patches, outcomes
+        return patches
 
     def _poses(self, belief: Belief) -> Iterator[tuple[Tensor, Tensor, Canvases]]:
         """Groups of faces whose pose is not too steep: rows, conditions ``(M, 4)``, canvases of one size."""
@@ -95,6 +103,11 @@ class Synthetic:
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
         return Views(torch.tensor(face), pixels, points, shades, torch.tensor(shares))
+
+
+def _which(outcomes: Sequence[Outcome], wanted: Sequence[Outcome]) -> Tensor:
+    """Which faces, ``(N,)`` bool, have one of the outcomes."""
+    return torch.tensor([outcome in wanted for outcome in outcomes], dtype=torch.bool)
 
 
 def neighbours(wanted: Sequence[float]) -> Iterator[tuple[tuple[float, ...], float]]:
