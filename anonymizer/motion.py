@@ -127,9 +127,14 @@ class Track:
     def _linger(self, frame: int) -> int:
         points = self.at(frame).points
         width, height = points[1] - points[0]
-        whole = not self.is_cut(points) and WHOLE[0] * height <= width <= WHOLE[1] * height
+        whole = not self._is_cut(points) and WHOLE[0] * height <= width <= WHOLE[1] * height
         return LINGER if whole else LINGER_CUT
 
-    def is_cut(self, points: Array) -> bool:
-        """Whether the border of the frame cuts a face."""
+    def may_have_left(self, frame: int) -> bool:
+        """Whether the border cuts the face, or would if it went on as before, or came as it did afterwards."""
+        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
+        ways = [self._beyond(frame, way) for way in (self.sights[:after][::-1], self.sights[after:]) if way]
+        return any(self._is_cut(sight.points) for sight in (self.at(frame), *ways))
+
+    def _is_cut(self, points: Array) -> bool:
         return bool((points[0] < 0).any() or (points[1] > self._limit).any())

@@ -229,9 +229,9 @@ class _Follower:
         return [face for face, known_too in zip(faces, twice, strict=True) if not known_too]
 
     def _at(self, frame: int, track: Track) -> Sight:
-        """Where a face is; only assumed if the detector looked and did not see it, and it may be out of the frame."""
+        """Where a face is; only assumed if the detector looked and did not see it, and it may have left the frame."""
         sight = track.at(frame)
-        gone = not sight.seen and track.is_cut(sight.points) and frame in self._looks
+        gone = not sight.seen and frame in self._looks and track.may_have_left(frame)
         return sight._replace(score=0.0) if gone else sight
 
     def _name(self, frame: int, tracks: Sequence[Track]) -> None:

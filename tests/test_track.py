@@ -95,9 +95,10 @@ def test_of_two_tracks_in_one_place_the_fresher_goes_on() -> None:
     assert frames_of(tracked, 1) == list(range(20 + LINGER))
 
 
-def test_a_face_that_left_over_the_border_is_only_assumed_until_it_is_back() -> None:
+@pytest.mark.parametrize("speed", [0, 10])
+def test_a_face_that_left_over_the_border_is_only_assumed_until_it_is_back(speed: int) -> None:
     def script(n: int) -> dict[Box, float]:
-        return {} if 20 <= n < 26 else {square(303, 100): 0.9}
+        return {} if 20 <= n < 26 else {square(303 - speed * min(abs(n - 20), abs(n - 25)), 100): 0.9}
 
     batches = list(follow(video(still(40), []), Scripted(script), EVERY))
     [(_, faces)] = batches
