@@ -14,14 +14,14 @@ from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
-AGREEMENT = 0.2  # distance of the mesh's eyes, nose and mouth from the detector's, over the height of the face
+SURE, UNSURE = 0.2, 0.1  # distance of the eyes, nose and mouth of a mesh from the detector's, over the larger height
 WITHIN = 0.55  # share of the detected box that lies in that of the mesh, below which the mesh shows something else
 SAME = 0.7  # intersection over union of two places where one mesh was found for two faces
 NEAR = 0.5  # intersection over union of the boxes, where the detected one is not of this frame: less is somebody else
 OPAQUE = 0.7  # opacity from which a patch hides what is behind it
 COVERED = 0.5  # the same at landmarks, which lie less exactly, near the edge of a patch some of them
 HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
-FILLED = 0.7  # share of the middle of the detected box that it has to cover
+FILLED = 0.65  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
 LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
@@ -118,7 +118,8 @@ def agrees(meshes: Meshes, faces: Faces) -> Tensor:
     boxes = _boxes(meshes)
     height = torch.maximum(boxes[:, 3] - boxes[:, 1], faces.sizes[:, 1])
     apart = (features(meshes.points) - faces.landmarks).norm(dim=2).mean(1) / height
-    return (apart <= AGREEMENT) & _within(meshes, faces)
+    limit = torch.where(meshes.presence >= PRESENCE, SURE, UNSURE)
+    return (apart <= limit) & _within(meshes, faces)
 
 
 def _within(meshes: Meshes, faces: Faces) -> Tensor:
