@@ -14,8 +14,10 @@ from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
-SURE, UNSURE = 0.2, 0.1  # distance of the eyes, nose and mouth of a mesh from the detector's, over the larger height
+AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
 WITHIN = 0.55  # share of the detected box that lies in that of the mesh, below which the mesh shows something else
+PARTLY = 0.17  # the agreement that is enough for a face of which the detector sees a part
+BEYOND = 0.3  # share of a mesh by which it reaches beyond the box of a part at some side
 SAME = 0.7  # intersection over union of two places where one mesh was found for two faces
 NEAR = 0.5  # intersection over union of the boxes, where the detected one is not of this frame: less is somebody else
 OPAQUE = 0.7  # opacity from which a patch hides what is behind it
@@ -76,9 +78,9 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
         landmarks=torch.where(moved[:, None, None], features(meshes.points), faces.landmarks),
     )
     usable = agrees(meshes, faces) & (found | expected)
-    # what the network sees in the very place, but otherwise than the detector, the average face may leave bare
+    # where the detector sees a part of what the network sees, the average face may leave the rest bare
     others = (met & ~torch.eye(len(faces), dtype=torch.bool)).any(1)
-    average = ~usable & expected & ~(found & _within(meshes, faces) & ~others)
+    average = ~usable & expected & ~(_reaches_beyond(meshes, faces) & ~others)
     if average.any():
         meshes = _with_average(meshes, faces, average, model)
         average &= agrees(meshes, faces)
@@ -113,18 +115,23 @@ def _twice(faces: Faces, usable: Tensor) -> Tensor:
 def agrees(meshes: Meshes, faces: Faces) -> Tensor:
     """Whether meshes show the same faces ``(N,)``; not so where they hold NaN.
 
-    Of a face that is cut by the border or by what is before it, detectors box what is left, the mesh is whole.
+    Of a face that is cut by the border or by what is before it, detectors box what is left, and place eyes, nose and
+    mouth in that; the mesh is whole, and reaches beyond.
     """
     boxes = _boxes(meshes)
     height = torch.maximum(boxes[:, 3] - boxes[:, 1], faces.sizes[:, 1])
     apart = (features(meshes.points) - faces.landmarks).norm(dim=2).mean(1) / height
-    limit = torch.where(meshes.presence >= PRESENCE, SURE, UNSURE)
-    return (apart <= limit) & _within(meshes, faces)
+    within = geometry.box_share(faces.boxes, boxes).diagonal() >= WITHIN
+    return ((apart <= AGREEMENT) & within) | ((apart <= PARTLY) & _reaches_beyond(meshes, faces))
 
 
-def _within(meshes: Meshes, faces: Faces) -> Tensor:
-    """Whether the detected box lies, for the most part, in that of the mesh, ``(N,)``."""
-    return geometry.box_share(faces.boxes, _boxes(meshes)).diagonal() >= WITHIN
+def _reaches_beyond(meshes: Meshes, faces: Faces) -> Tensor:
+    """Whether the network surely sees a face of which the detected box is a part, ``(N,)``."""
+    boxes = _boxes(meshes)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    beyond = torch.cat([faces.boxes[:, :2] - boxes[:, :2], boxes[:, 2:] - faces.boxes[:, 2:]], dim=1)
+    within = geometry.box_share(faces.boxes, boxes).diagonal() >= WITHIN
+    return (meshes.presence >= PRESENCE) & within & (beyond >= BEYOND * sizes).any(1)
 
 
 def overlap(meshes: Meshes, faces: Faces) -> Tensor:
