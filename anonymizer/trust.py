@@ -16,6 +16,8 @@ from anonymizer.light import NUMBERS
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
 WITHIN = 0.55  # share of the detected box that lies in that of the mesh, below which the mesh shows something else
+OVERLAP = 0.55  # intersection over union of the two that does where the mesh network is not sure, unless
+SPAN = 0.9  # the mesh is as wide as this share of the box
 PARTLY = 0.17  # the agreement that is enough for a face of which the detector sees a part
 BEYOND = 0.3  # share of a mesh by which it reaches beyond the box of a part at some side
 SAME = 0.7  # intersection over union of two places where one mesh was found for two faces
@@ -101,7 +103,7 @@ def _with_average(meshes: Meshes, faces: Faces, rows: Tensor, model: FaceModel) 
     """The meshes, of which ``rows`` are the average face, its features where the detector saw them."""
     points = meshes.points.clone()
     points[rows] = model.fit_landmarks(faces.landmarks[rows])
-    return replace(meshes, points=points)
+    return Meshes(points, meshes.presence * ~rows)
 
 
 def _twice(faces: Faces, usable: Tensor) -> Tensor:
@@ -122,7 +124,10 @@ def agrees(meshes: Meshes, faces: Faces) -> Tensor:
     height = torch.maximum(boxes[:, 3] - boxes[:, 1], faces.sizes[:, 1])
     apart = (features(meshes.points) - faces.landmarks).norm(dim=2).mean(1) / height
     within = geometry.box_share(faces.boxes, boxes).diagonal() >= WITHIN
-    return ((apart <= AGREEMENT) & within) | ((apart <= PARTLY) & _reaches_beyond(meshes, faces))
+    spans = boxes[:, 2] - boxes[:, 0] >= SPAN * faces.sizes[:, 0]
+    sure = meshes.presence >= PRESENCE
+    same = within & (sure | spans) | (overlap(meshes, faces).diagonal() >= OVERLAP)
+    return ((apart <= AGREEMENT) & same) | ((apart <= PARTLY) & _reaches_beyond(meshes, faces))
 
 
 def _reaches_beyond(meshes: Meshes, faces: Faces) -> Tensor:

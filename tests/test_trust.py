@@ -116,6 +116,13 @@ def test_what_the_mesh_network_sees_is_not_left_bare_by_an_average_face_beside_i
     assert believe(replace(mesh, presence=torch.zeros(1)), small, MODEL).average.all()
 
 
+def test_an_average_face_that_is_too_narrow_for_what_the_detector_saw_is_not_used(face: Faces, mesh: Meshes) -> None:
+    absent = replace(mesh, presence=torch.zeros(1))
+    aside = torch.tensor([[-0.5, 0, 0.5, 0]]) * face.sizes.repeat(1, 2)
+    assert believe(absent, face, MODEL).usable.all()
+    assert not believe(absent, replace(face, boxes=face.boxes + aside), MODEL).usable.any()
+
+
 @pytest.mark.parametrize("score", [0.0, 0.6])
 def test_two_faces_for_which_the_same_mesh_is_found_are_one(face: Faces, mesh: Meshes, score: float) -> None:
     other = replace(elsewhere(face, 0.2, score, seen=False), tracks=torch.tensor([2]))
