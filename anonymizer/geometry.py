@@ -13,12 +13,23 @@ from torch import Tensor
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of every box of ``a (N, 4)`` with every box of ``b (M, 4)``: ``(N, M)``."""
+    shared, area_a, area_b = _box_shared(a, b), _box_areas(a), _box_areas(b)
+    return shared / (area_a[:, None] + area_b[None] - shared).clamp(min=1e-9)
+
+
+def box_share(a: Tensor, b: Tensor) -> Tensor:
+    """The share of every box of ``a (N, 4)`` that lies in every box of ``b (M, 4)``: ``(N, M)``."""
+    return _box_shared(a, b) / _box_areas(a).clamp(min=1e-9)[:, None]
+
+
+def _box_shared(a: Tensor, b: Tensor) -> Tensor:
     low = torch.maximum(a[:, None, :2], b[None, :, :2])
     high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
-    area_a = (a[:, 2:] - a[:, :2]).clamp(min=0).prod(-1)
-    area_b = (b[:, 2:] - b[:, :2]).clamp(min=0).prod(-1)
-    return shared / (area_a[:, None] + area_b[None] - shared).clamp(min=1e-9)
+    return (high - low).clamp(min=0).prod(-1)
+
+
+def _box_areas(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)
 
 
 def apply_affine(affine: Tensor, points: Tensor) -> Tensor:

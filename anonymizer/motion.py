@@ -5,14 +5,17 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from anonymizer.batches import UNTRACKED
+from anonymizer.batches import UNTRACKED, Faces
 
 Array = NDArray[np.float32]
 
 LINGER = 3  # frames for which a face is assumed before its first and after its last sighting, up to a cut
-LINGER_AT_BORDER = 9  # the same for a face that the border then cuts: much of it may show where no detector sees it
+LINGER_CUT = 9  # the same for a face that the border or something before it cuts: it may show where no detector sees it
+WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 AHEAD = 8  # frames for which constant velocity is believed
 CALM = 0.5  # cost up to which the way between two looks is taken to be straight
 
@@ -36,6 +39,25 @@ class Sight(NamedTuple):
 def stack(sights: Sequence[Sight]) -> Array:
     """Their points, ``(N, 7, 2)``."""
     return np.stack([sight.points for sight in sights]) if sights else np.zeros((0, 7, 2), np.float32)
+
+
+def boxes_of(sights: Sequence[Sight]) -> Tensor:
+    """Their boxes, ``(N, 4)``."""
+    return torch.from_numpy(stack(sights)[:, :2].reshape(-1, 4))
+
+
+def as_faces(frames: Sequence[Sequence[tuple[Sight, int]]], high: float) -> Faces:
+    """The faces of a batch: for each of its frames sights with the numbers of their tracks, seen if ``high``."""
+    rows = [(index, sight, number) for index, faces in enumerate(frames) for sight, number in faces]
+    points = torch.from_numpy(stack([sight for _, sight, _ in rows]))
+    return Faces(
+        frame=torch.tensor([index for index, _, _ in rows], dtype=torch.int64),
+        boxes=points[:, :2].flatten(1),
+        landmarks=points[:, 2:],
+        scores=torch.tensor([sight.score for _, sight, _ in rows], dtype=torch.float32),
+        tracks=torch.tensor([number for _, _, number in rows], dtype=torch.int64),
+        seen=torch.tensor([sight.seen and sight.score >= high for _, sight, _ in rows], dtype=torch.bool),
+    )
 
 
 def cost(a: Array, b: Array) -> Array:
@@ -103,9 +125,9 @@ class Track:
         end = sights[0]
         other = next((sight for sight in sights if abs(sight.frame - end.frame) >= LINGER), sights[-1])
         ahead = np.clip(frame - end.frame, -AHEAD, AHEAD)
-        points = end.points + np.float32(ahead / ((end.frame - other.frame) or 1)) * (end.points - other.points)
-        centre = points[:2].mean(0)
-        return Sight(frame, points + np.clip(centre, 0, self._limit) - centre, 0.0, seen=False)
+        before, centre = (sight.points[:2].mean(0) for sight in (other, end))
+        place = centre + np.float32(ahead / ((end.frame - other.frame) or 1)) * (centre - before)
+        return Sight(frame, end.points + np.clip(place, 0, self._limit) - centre, 0.0, seen=False)
 
     def span(self) -> tuple[int, int]:
         """First and last frame in which the face may be, though it is not seen there, if no cut forbids it."""
@@ -113,6 +135,16 @@ class Track:
         return first - self._linger(first - LINGER), last + self._linger(last + LINGER)
 
     def _linger(self, frame: int) -> int:
-        low, high = self.at(frame).points[:2]
-        cut = (low < 0).any() or (high > self._limit).any()
-        return LINGER_AT_BORDER if cut else LINGER
+        points = self.at(frame).points
+        width, height = points[1] - points[0]
+        whole = not self._is_cut(points) and WHOLE[0] * height <= width <= WHOLE[1] * height
+        return LINGER if whole else LINGER_CUT
+
+    def may_have_left(self, frame: int) -> bool:
+        """Whether the border cuts the face, or would if it went on as before, or came as it did afterwards."""
+        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
+        ways = [self._beyond(frame, way) for way in (self.sights[:after][::-1], self.sights[after:]) if way]
+        return any(self._is_cut(sight.points) for sight in (self.at(frame), *ways))
+
+    def _is_cut(self, points: Array) -> bool:
+        return bool((points[0] < 0).any() or (points[1] > self._limit).any())

@@ -27,15 +27,17 @@ import torch
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
-from anonymizer.geometry import box_iou
+from anonymizer.geometry import box_iou, box_share
 from anonymizer.identity import OTHER, People, Recognizer, clearness
-from anonymizer.motion import Sight, Track, assign, cost, is_calm, near, stack
+from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, near, stack
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
 MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
-OVERLAP = 0.6  # intersection over union from which an assumed face is one that was seen
+STALE = 0.2  # cost of a track that is a window old: who was seen last is likelier to be seen again
+OVERLAP = 0.6  # intersection over union from which an assumed face is one that is better known
+INSIDE = 0.8  # share of an assumed face inside another from which that covers it too
 
 
 class _Follower:
@@ -131,7 +133,7 @@ class _Follower:
         if not self._recognizer or not pairs:
             return False
         frames = [pairs[0][0].frame, pairs[0][1].frame]
-        faces = _as_faces([[(sight, UNTRACKED) for sight in look] for look in zip(*pairs, strict=True)], self._high)
+        faces = as_faces([[(sight, UNTRACKED) for sight in look] for look in zip(*pairs, strict=True)], self._high)
         embeddings = self._recognizer.embed(self._pictures(frames), faces)
         embeddings[clearness(faces) == 0] = torch.nan
         one, other = embeddings.chunk(2)
@@ -170,7 +172,8 @@ class _Follower:
         moving, resting = ([track.at(frame) for track in tracks], [track.sights[-1] for track in tracks])
         panned = [sight._replace(points=sight.points + self._moved(sight.frame, frame)) for sight in resting]
         costs = np.min([cost(stack(places), stack(sights)) for places in (moving, resting, panned)], axis=0)
-        costs = np.minimum(costs + doubt, GATE)
+        age = np.array([STALE * (frame - sight.frame) / self._window for sight in resting])
+        costs = np.minimum(costs + doubt + age[:, None], GATE)
         owners = {b: tracks[a] for a, b in assign(costs) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
             if index not in owners:
@@ -217,11 +220,18 @@ class _Follower:
         extents = [(track, *self._extent(track)) for track in self._tracks if track.sure]
         here = [track for track, start, end in extents if start <= frame <= end]
         self._name(frame, here)
-        faces = [(track.at(frame), track.number) for track in here]
-        boxes = _boxes([sight for sight, _ in faces])
-        known = _boxes([sight for sight, _ in faces if sight.seen])
-        twice = (box_iou(boxes, known) > OVERLAP).any(1).tolist()
-        return [face for face, known_too in zip(faces, twice, strict=True) if face[0].seen or not known_too]
+        faces = [(self._at(frame, track), track.number) for track in here]
+        boxes = boxes_of([sight for sight, _ in faces])
+        rank = torch.tensor([sight.seen + (sight.score > 0) for sight, _ in faces])
+        there = (box_iou(boxes, boxes) > OVERLAP) | (box_share(boxes, boxes) > INSIDE)
+        twice = (there & (rank[:, None] < rank)).any(1).tolist()
+        return [face for face, known_too in zip(faces, twice, strict=True) if not known_too]
+
+    def _at(self, frame: int, track: Track) -> Sight:
+        """Where a face is; only assumed if the detector looked and did not see it, and it may have left the frame."""
+        sight = track.at(frame)
+        gone = not sight.seen and frame in self._looks and track.may_have_left(frame)
+        return sight._replace(score=0.0) if gone else sight
 
     def _name(self, frame: int, tracks: Sequence[Track]) -> None:
         """Number those of the tracks, which are all of ``frame``, that are new; as before if the person is known."""
@@ -237,7 +247,7 @@ class _Follower:
         if not views:
             return
         frames = sorted({sight.frame for _, sight in views})
-        faces = _as_faces([[(s, t.number) for t, s in views if s.frame == index] for index in frames], self._high)
+        faces = as_faces([[(s, t.number) for t, s in views if s.frame == index] for index in frames], self._high)
         embeddings = recognizer.embed(self._pictures(frames), faces)
         people = self._people.recognize(embeddings, {track.number for track in tracks})
         for (track, _), embedding, person in zip(views, embeddings, people, strict=True):
@@ -252,7 +262,7 @@ class _Follower:
     def _views(self, frame: int, tracks: Sequence[Track]) -> list[tuple[Track, Sight]]:
         """The clearest sighting, from ``frame`` on, of each track that has a clear one; by frame."""
         sights = [(track, sight) for track in tracks for sight in track.sights if sight.frame >= frame]
-        clear = clearness(_as_faces([[(sight, track.number) for track, sight in sights]], self._high))
+        clear = clearness(as_faces([[(sight, track.number) for track, sight in sights]], self._high))
         best = dict(sights[row] for row in clear.argsort(stable=True).tolist() if clear[row] > 0)
         for track in tracks:
             track.ask = frame + self._window
@@ -261,24 +271,7 @@ class _Follower:
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
         while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:
             _, batch = self._waiting.popleft()
-            yield batch, _as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
-
-
-def _boxes(sights: Sequence[Sight]) -> torch.Tensor:
-    return torch.from_numpy(stack(sights)[:, :2].reshape(-1, 4))
-
-
-def _as_faces(frames: list[list[tuple[Sight, int]]], high: float) -> Faces:
-    rows = [(index, sight, number) for index, faces in enumerate(frames) for sight, number in faces]
-    points = torch.from_numpy(stack([sight for _, sight, _ in rows]))
-    return Faces(
-        frame=torch.tensor([index for index, _, _ in rows], dtype=torch.int64),
-        boxes=points[:, :2].flatten(1),
-        landmarks=points[:, 2:],
-        scores=torch.tensor([sight.score for _, sight, _ in rows], dtype=torch.float32),
-        tracks=torch.tensor([number for _, _, number in rows], dtype=torch.int64),
-        seen=torch.tensor([sight.seen and sight.score >= high for _, sight, _ in rows], dtype=torch.bool),
-    )
+            yield batch, as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
 
 
 def follow(

@@ -14,13 +14,18 @@ from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
-AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the height of the face
-OVERLAP = 0.55  # intersection over union of mesh and detected box, below which the mesh shows something else
-NEAR = 0.5  # the same, where the box is not of this frame: less is the face of somebody else, or one that is lost
+AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
+WITHIN = 0.55  # share of the detected box that lies in that of the mesh, below which the mesh shows something else
+OVERLAP = 0.55  # intersection over union of the two that does where the mesh network is not sure, unless
+SPAN = 0.9  # the mesh is as wide as this share of the box
+PARTLY = 0.17  # the agreement that is enough for a face of which the detector sees a part
+BEYOND = 0.3  # share of a mesh by which it reaches beyond the box of a part at some side
+SAME = 0.7  # intersection over union of two places where one mesh was found for two faces
+NEAR = 0.5  # intersection over union of the boxes, where the detected one is not of this frame: less is somebody else
 OPAQUE = 0.7  # opacity from which a patch hides what is behind it
 COVERED = 0.5  # the same at landmarks, which lie less exactly, near the edge of a patch some of them
 HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
-FILLED = 0.6  # share of the middle of the detected box that it has to cover
+FILLED = 0.65  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
 LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
@@ -35,7 +40,8 @@ class Belief:
     """What is believed of the faces of a batch, one row a face.
 
     Attributes:
-        faces: those that no detector saw in this frame are moved to where the mesh network saw them.
+        faces: those that no detector saw in this frame are moved to where the mesh network saw them, and left out if
+            another one is there.
         meshes: where the network's does not do, the average face, its features where the detector saw them.
         usable: ``(N,)`` bool, whether the mesh shows the face.
         average: ``(N,)`` bool, whether it is the average face.
@@ -45,7 +51,7 @@ class Belief:
             between the eyes, of the usable ones: what portraits are chosen by.
         aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
             sum to 1; empty for stills, which are made of one portrait each under just the right conditions.
-        strays: more faces, which only the mesh network saw, not where one was expected; perhaps those that were.
+        vacant: where faces were expected that the mesh network saw further away; perhaps those are others.
     """
 
     faces: Faces
@@ -54,7 +60,7 @@ class Belief:
     average: Tensor
     look: Tensor
     conditions: Tensor
-    strays: Faces
+    vacant: Faces
     aspects: tuple[Aspects, ...] = ()
 
     @classmethod
@@ -70,33 +76,76 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
 
     Where the detector saw the face, a mesh must agree with it, and if none does, as on dark and blurred faces, the
     average face is better than none. Where other frames only tell about where the face is, the network knows better,
-    if it found one there; one that it found further away may be that of a neighbour.
+    unless what it found there is the face of a neighbour.
     """
     found, expected = meshes.presence >= PRESENCE, faces.scores > EXPECTED
-    met = overlap(meshes, faces)
-    moved = ~faces.seen & found & (met.diagonal() >= NEAR)
-    on_mesh = replace(faces, boxes=_boxes(meshes), landmarks=features(meshes.points))
-    strays = on_mesh[~faces.seen & found & ~(met >= NEAR).any(1)]
+    met = overlap(meshes, faces) >= NEAR
+    near = met.diagonal() | agrees(meshes, faces)
+    moved = ~faces.seen & found & (near | ~met.any(1))
+    vacant = faces[moved & ~near]
     faces = replace(
         faces,
-        boxes=torch.where(moved[:, None], on_mesh.boxes, faces.boxes),
-        landmarks=torch.where(moved[:, None, None], on_mesh.landmarks, faces.landmarks),
+        boxes=torch.where(moved[:, None], _boxes(meshes), faces.boxes),
+        landmarks=torch.where(moved[:, None, None], features(meshes.points), faces.landmarks),
     )
     usable = agrees(meshes, faces) & (found | expected)
-    missing = ~usable & expected & (faces.seen | ~found)
-    if missing.any():
-        points = meshes.points.clone()
-        points[missing] = model.fit_landmarks(faces.landmarks[missing])
-        meshes = Meshes(points, meshes.presence)
-    average = missing & agrees(meshes, faces)
-    blind = Belief.blind(faces)
-    return replace(blind, meshes=meshes, usable=usable | average, average=average, strays=strays)
+    # where the detector sees a part of what the network sees, the average face may leave the rest bare
+    others = (met & ~torch.eye(len(faces), dtype=torch.bool)).any(1)
+    average = ~usable & expected & ~(_reaches_beyond(meshes, faces) & ~others)
+    if average.any():
+        meshes = _with_average(meshes, faces, average, model)
+        average &= agrees(meshes, faces)
+    usable |= average
+    alone = ~(moved & _twice(faces, usable))
+    belief = Belief.blind(faces[alone])
+    return replace(belief, meshes=meshes[alone], usable=usable[alone], average=average[alone], vacant=vacant)
+
+
+def averaged(belief: Belief, rows: Tensor, model: FaceModel) -> Belief:
+    """Only ``rows``, ``(N,)`` bool, and these with the average face, if it agrees with what the detector saw."""
+    meshes = _with_average(belief.meshes, belief.faces, rows, model)
+    usable = rows & agrees(meshes, belief.faces)
+    return replace(belief, meshes=meshes, usable=usable, average=usable)
+
+
+def _with_average(meshes: Meshes, faces: Faces, rows: Tensor, model: FaceModel) -> Meshes:
+    """The meshes, of which ``rows`` are the average face, its features where the detector saw them."""
+    points = meshes.points.clone()
+    points[rows] = model.fit_landmarks(faces.landmarks[rows])
+    return Meshes(points, meshes.presence * ~rows)
+
+
+def _twice(faces: Faces, usable: Tensor) -> Tensor:
+    """Whether in the place of each face there is another that is usable and better known, ``(N,)``."""
+    same = (geometry.box_iou(faces.boxes, faces.boxes) >= SAME) & (faces.frame[:, None] == faces.frame)
+    known = faces.seen + faces.scores
+    better = (known[:, None] < known) | (known[:, None] == known).triu(1)
+    return (same & better & usable).any(1)
 
 
 def agrees(meshes: Meshes, faces: Faces) -> Tensor:
-    """Whether meshes show the same faces ``(N,)``; not so where they hold NaN."""
-    apart = (features(meshes.points) - faces.landmarks).norm(dim=2).mean(1) / faces.sizes[:, 1]
-    return (apart <= AGREEMENT) & (overlap(meshes, faces).diagonal() >= OVERLAP)
+    """Whether meshes show the same faces ``(N,)``; not so where they hold NaN.
+
+    Of a face that is cut by the border or by what is before it, detectors box what is left, and place eyes, nose and
+    mouth in that; the mesh is whole, and reaches beyond.
+    """
+    boxes = _boxes(meshes)
+    height = torch.maximum(boxes[:, 3] - boxes[:, 1], faces.sizes[:, 1])
+    apart = (features(meshes.points) - faces.landmarks).norm(dim=2).mean(1) / height
+    within = geometry.box_share(faces.boxes, boxes).diagonal() >= WITHIN
+    spans = boxes[:, 2] - boxes[:, 0] >= SPAN * faces.sizes[:, 0]
+    sure = meshes.presence >= PRESENCE
+    same = within & (sure | spans) | (overlap(meshes, faces).diagonal() >= OVERLAP)
+    return ((apart <= AGREEMENT) & same) | ((apart <= PARTLY) & _reaches_beyond(meshes, faces))
+
+
+def _reaches_beyond(meshes: Meshes, faces: Faces) -> Tensor:
+    """Whether the network surely sees a face of which the detected box is a part, ``(N,)``."""
+    boxes = _boxes(meshes)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    beyond = torch.cat([faces.boxes[:, :2] - boxes[:, :2], boxes[:, 2:] - faces.boxes[:, 2:]], dim=1)
+    within = geometry.box_share(faces.boxes, boxes).diagonal() >= WITHIN
+    return (meshes.presence >= PRESENCE) & within & (beyond >= BEYOND * sizes).any(1)
 
 
 def overlap(meshes: Meshes, faces: Faces) -> Tensor:

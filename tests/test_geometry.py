@@ -98,3 +98,9 @@ def test_patches_are_cut_where_they_should_be() -> None:
 def test_iou() -> None:
     a = torch.tensor([[0.0, 0, 2, 2], [5, 5, 6, 6]])
     assert torch.allclose(geometry.box_iou(a, torch.tensor([[1.0, 0, 3, 2]])), torch.tensor([[1 / 3], [0]]))
+
+
+def test_share() -> None:
+    a = torch.tensor([[0.0, 0, 2, 2], [5, 5, 6, 6]])
+    b = torch.tensor([[1.0, 0, 4, 2], [-1, -1, 9, 9]])
+    assert torch.allclose(geometry.box_share(a, b), torch.tensor([[0.5, 1], [0, 1]]))

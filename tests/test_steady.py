@@ -11,13 +11,15 @@ from anonymizer.generate.steady import HOLD, Steady
 GOOD, BAD = Outcome.GENERATED, Outcome.FAILED
 
 
-def hold(steady: Steady, outcomes: list[Outcome], tracks: list[int] | None = None) -> list[Outcome]:
-    """The outcomes of one face, or several, in successive frames."""
+def hold(
+    steady: Steady, outcomes: list[Outcome], tracks: list[int] | None = None, lefts: list[float] | None = None
+) -> list[Outcome]:
+    """The outcomes of one face, or several, in successive frames; how far they are from the border at the left."""
     count = len(outcomes)
     frames = Frames(torch.zeros(count, 60, 80, 3, dtype=torch.uint8), (Fraction(0),) * count)
     faces = Faces(
         torch.arange(count),
-        torch.tensor([[20.0, 10, 50, 50]]).expand(count, -1),
+        torch.tensor([[left, 10, left + 30, 50] for left in lefts or [20.0] * count]).float(),
         torch.zeros(count, 5, 2),
         torch.ones(count),
         torch.tensor(tracks or [7] * count),
@@ -53,3 +55,13 @@ def test_what_was_only_expected_holds_nothing() -> None:
 
 def test_covers_are_no_failures() -> None:
     assert hold(Steady(), [Outcome.COVERED, GOOD]) == [Outcome.COVERED, GOOD]
+
+
+def test_a_face_that_failed_while_it_entered_is_free_when_it_is_whole() -> None:
+    steady = Steady()
+    assert hold(steady, [BAD, GOOD, GOOD, GOOD], lefts=[-15, 0, 5, 10]) == [BAD, BAD, GOOD, GOOD]
+    assert hold(steady, [GOOD], lefts=[-15]) == [GOOD]
+
+
+def test_a_face_that_failed_as_a_whole_is_not_freed_by_the_border() -> None:
+    assert hold(Steady(), [BAD, GOOD, GOOD], lefts=[10, -15, 10]) == [BAD] * 3

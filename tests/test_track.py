@@ -24,7 +24,7 @@ from scripted_faces import (
 
 from anonymizer.batches import Frames
 from anonymizer.config import Config
-from anonymizer.motion import LINGER, LINGER_AT_BORDER
+from anonymizer.motion import LINGER, LINGER_CUT
 from anonymizer.track import _Follower, follow
 
 
@@ -63,8 +63,47 @@ def test_a_face_that_leaves_through_the_border_lingers_there() -> None:
         return {square(x, 100): 0.9} if x <= 308 else {}  # not seen when half of it is gone
 
     tracked, _ = run(script, still(70))
-    assert frames_of(tracked, 0) == list(range(37 + LINGER_AT_BORDER))
-    assert all(covers(tracked[n], square(min(200 + 3 * n, 320), 100)) for n in range(37 + LINGER_AT_BORDER))
+    assert frames_of(tracked, 0) == list(range(37 + LINGER_CUT))
+    assert all(covers(tracked[n], square(min(200 + 3 * n, 320), 100)) for n in range(37 + LINGER_CUT))
+
+
+def test_a_face_that_something_hides_lingers_beside_it() -> None:
+    def script(n: int) -> dict[Box, float]:
+        right = 120 - 2 * (n - 10)  # where what slides over the face from the right has come to
+        return {(80, 80, min(120, right), 120): 0.9} if right >= 96 else {}
+
+    tracked, _ = run(script, still(60))
+    assert frames_of(tracked, 0) == list(range(23 + LINGER_CUT))
+
+
+def test_an_expected_face_inside_one_that_is_seen_is_that_one() -> None:
+    def script(n: int) -> dict[Box, float]:
+        return {square(100, 100): 0.9} if n < 20 else {square(110, 110, 130): 0.9}
+
+    tracked, _ = run(script, still(60), cuts=[])
+    assert all(len(faces) == 1 for faces in tracked[20:])
+
+
+def test_of_two_tracks_in_one_place_the_fresher_goes_on() -> None:
+    def script(n: int) -> dict[Box, float]:
+        if n < 30:
+            return {square(100, 100): 0.9} | ({square(140, 100): 0.9} if n < 20 else {})
+        return {square(121, 100): 0.9}  # a little nearer to the one that has gone
+
+    tracked, _ = run(script, still(60), EVERY)
+    assert all(0 in faces for faces in tracked)
+    assert frames_of(tracked, 1) == list(range(20 + LINGER))
+
+
+@pytest.mark.parametrize("speed", [0, 10])
+def test_a_face_that_left_over_the_border_is_only_assumed_until_it_is_back(speed: int) -> None:
+    def script(n: int) -> dict[Box, float]:
+        return {} if 20 <= n < 26 else {square(303 - speed * min(abs(n - 20), abs(n - 25)), 100): 0.9}
+
+    batches = list(follow(video(still(40), []), Scripted(script), EVERY))
+    [(_, faces)] = batches
+    assert faces.tracks.tolist() == [0] * 40
+    assert [score > 0 for score in faces.scores.tolist()] == [n not in range(20, 26) for n in range(40)]
 
 
 def test_weak_sightings_belong_to_a_face_that_is_sure_within_the_window() -> None:

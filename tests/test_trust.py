@@ -7,7 +7,7 @@ import torch
 
 from anonymizer.batches import Faces, Meshes, Patches
 from anonymizer.face_model import features, load_face_model
-from anonymizer.trust import believe, hides
+from anonymizer.trust import averaged, believe, hides
 
 MODEL = load_face_model()
 SIZE = 60.0  # distance of the eyes
@@ -59,12 +59,15 @@ def test_a_face_that_other_frames_expect_is_where_the_mesh_is(
 
 @pytest.mark.parametrize("score", [0.0, 0.6])
 @pytest.mark.parametrize("shift", [0.5, 0.65, 0.9])
-def test_a_face_further_away_than_expected_is_hidden_too(face: Faces, mesh: Meshes, score: float, shift: float) -> None:
+def test_a_face_further_away_than_expected_is_hidden_and_so_is_where_it_was_expected(
+    face: Faces, mesh: Meshes, score: float, shift: float
+) -> None:
     expected = elsewhere(face, shift, score, seen=False)
     belief = believe(mesh, expected, MODEL)
-    assert not belief.usable.any()
-    assert torch.equal(belief.faces.boxes, expected.boxes)
-    assert torch.allclose(belief.strays.boxes, face.boxes)
+    assert belief.usable.all()
+    assert torch.equal(belief.meshes.points, mesh.points)
+    assert torch.allclose(belief.faces.boxes, face.boxes)
+    assert torch.equal(belief.vacant.boxes, expected.boxes)
 
 
 @pytest.mark.parametrize("shift", [0.5, 0.65, 0.9])
@@ -72,14 +75,62 @@ def test_the_mesh_of_a_neighbour_does_not_move_a_face(face: Faces, mesh: Meshes,
     behind = elsewhere(face, shift, 0.6, seen=False)
     both = Faces.cat([face, behind])
     belief = believe(Meshes.cat([mesh, mesh]), both, MODEL)
-    assert belief.usable.tolist() == [True, False]
+    assert belief.usable.all()
+    assert belief.average.tolist() == [False, True]
     assert torch.equal(belief.faces.boxes, both.boxes)
-    assert not len(belief.strays)
+    assert not len(belief.vacant)
 
 
 def test_faces_of_other_frames_are_no_neighbours(face: Faces, mesh: Meshes) -> None:
     behind = replace(elsewhere(face, 0.65, 0.6, seen=False), frame=torch.tensor([1]))
-    assert len(believe(Meshes.cat([mesh, mesh]), Faces.cat([face, behind]), MODEL).strays) == 1
+    assert len(believe(Meshes.cat([mesh, mesh]), Faces.cat([face, behind]), MODEL).vacant) == 1
+
+
+def narrowed(face: Faces, left: float, seen: bool = True) -> Faces:
+    """The face as a detector sees it that takes what is left of it, beside something before it, for the whole."""
+    low = face.boxes[:, 0]
+    squeeze = torch.tensor([left, 1.0])
+    corner = torch.stack([low, torch.zeros(1)], dim=1)
+    boxes = ((face.boxes.reshape(1, 2, 2) - corner) * squeeze + corner).reshape(1, 4)
+    return replace(face, boxes=boxes, landmarks=(face.landmarks - corner) * squeeze + corner, seen=torch.tensor([seen]))
+
+
+@pytest.mark.parametrize("left", [0.7, 0.8])
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_whole_mesh_of_a_face_that_is_partly_hidden_is_used(
+    face: Faces, mesh: Meshes, left: float, seen: bool
+) -> None:
+    belief = believe(mesh, narrowed(face, left, seen), MODEL)
+    assert belief.usable.all()
+    assert not belief.average.any()
+    assert not len(belief.vacant)
+
+
+def test_what_the_mesh_network_sees_is_not_left_bare_by_an_average_face_beside_it(face: Faces, mesh: Meshes) -> None:
+    small = replace(
+        face,
+        boxes=torch.cat([face.boxes[:, :2], face.boxes[:, :2] + face.sizes * 0.4], dim=1),
+        landmarks=(face.landmarks - face.boxes[:, None, :2]) * 0.4 + face.boxes[:, None, :2],
+    )
+    assert not believe(mesh, small, MODEL).usable.any()
+    assert believe(replace(mesh, presence=torch.zeros(1)), small, MODEL).average.all()
+
+
+def test_an_average_face_that_is_too_narrow_for_what_the_detector_saw_is_not_used(face: Faces, mesh: Meshes) -> None:
+    absent = replace(mesh, presence=torch.zeros(1))
+    aside = torch.tensor([[-0.5, 0, 0.5, 0]]) * face.sizes.repeat(1, 2)
+    assert believe(absent, face, MODEL).usable.all()
+    assert not believe(absent, replace(face, boxes=face.boxes + aside), MODEL).usable.any()
+
+
+@pytest.mark.parametrize("score", [0.0, 0.6])
+def test_two_faces_for_which_the_same_mesh_is_found_are_one(face: Faces, mesh: Meshes, score: float) -> None:
+    other = replace(elsewhere(face, 0.2, score, seen=False), tracks=torch.tensor([2]))
+    meshes = Meshes.cat([mesh, mesh])
+    assert believe(meshes, Faces.cat([face, other]), MODEL).faces.tracks.tolist() == face.tracks.tolist()
+    assert believe(meshes, Faces.cat([other, face]), MODEL).faces.tracks.tolist() == face.tracks.tolist()
+    seen = replace(other, seen=torch.tensor([True]))
+    assert len(believe(meshes, Faces.cat([face, seen]), MODEL).faces) == 2
 
 
 def test_a_face_that_was_seen_is_where_it_was_seen(face: Faces, mesh: Meshes) -> None:
@@ -124,3 +175,11 @@ def test_the_nose_of_a_profile_must_be_hidden(face: Faces, mesh: Meshes) -> None
     aside = face.landmarks.clone()
     aside[0, 2, 0] = face.boxes[0, 0] - 0.3 * face.sizes[0, 0]
     assert not hides(disc(face), mesh, replace(face, landmarks=aside), MODEL).any()
+
+
+def test_a_face_that_its_mesh_does_not_hide_gets_the_average_face_where_it_was_seen(face: Faces, mesh: Meshes) -> None:
+    wide = replace(mesh, points=mesh.points * torch.tensor([1.1, 1, 1]))
+    belief = averaged(believe(wide, face, MODEL), torch.tensor([True]), MODEL)
+    assert belief.usable.all()
+    assert belief.average.all()
+    assert (features(belief.meshes.points) - face.landmarks).norm(dim=2).max() < 0.1 * SIZE

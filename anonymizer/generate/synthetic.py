@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Frames, Patches
+from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel
@@ -15,7 +15,7 @@ from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.render import Renderer, Views
-from anonymizer.trust import EXPECTED, Belief, hides
+from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
 FACES = 8  # that are rendered together
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
@@ -44,7 +44,18 @@ class Synthetic:
         faces = belief.faces
         without = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
         outcomes = [Outcome.STEEP_POSE if belief.usable[row] else outcome for row, outcome in enumerate(without)]
-        patches = self._solid.cover(frames, belief.strays)
+        patches = self._draw(frames, belief, seeds, outcomes)
+        again = _which(outcomes, (Outcome.FAILED,)) & ~belief.average
+        if again.any():
+            patches += self._draw(frames, averaged(belief, again, self._model), seeds, outcomes)
+        # last and on top is what is surest: who is only expected may well be one of the others
+        unsure = Faces.cat([faces[_which(outcomes, (Outcome.NOT_SEEN,))], belief.vacant])
+        failed = faces[_which(outcomes, FAILURES)]
+        return self._fill.cover(frames, unsure) + patches + self._solid.cover(frames, failed), outcomes
+
+    def _draw(self, frames: Frames, belief: Belief, seeds: Sequence[int], outcomes: list[Outcome]) -> list[Patches]:
+        """Patches for usable faces that they hide; says in ``outcomes`` whose they are."""
+        patches, faces = [], belief.faces
         for rows, canvases in self._poses(belief):
             views = self._views(belief, rows, [seeds[row] for row in rows.tolist()], int(canvases.size[0]))
             made = self._renderer.render(frames, rows, belief, views, canvases)
@@ -53,10 +64,7 @@ class Synthetic:
                 new = Outcome.AVERAGE if belief.average[row] else Outcome.GENERATED
                 outcomes[row] = new if good else Outcome.FAILED
             patches.append(made[hidden])
-        for cover, which in ((self._solid, FAILURES), (self._fill, (Outcome.NOT_SEEN,))):
-            rows = torch.tensor([outcome in which for outcome in outcomes], dtype=torch.bool)
-            patches += cover.cover(frames, faces[rows])
-        return patches, outcomes
+        return patches
 
     def _poses(self, belief: Belief) -> Iterator[tuple[Tensor, Canvases]]:
         """Groups of faces whose pose is not too steep, rows, with canvases of one size."""
@@ -90,3 +98,8 @@ class Synthetic:
 def _within(condition: tuple[float, ...]) -> tuple[float, ...]:
     """The nearest condition that the network follows."""
     return tuple(min(max(value, low), high) for value, low, high in zip(condition, LOWEST, HIGHEST, strict=True))
+
+
+def _which(outcomes: Sequence[Outcome], wanted: Sequence[Outcome]) -> Tensor:
+    """Which faces, ``(N,)`` bool, have one of the outcomes."""
+    return torch.tensor([outcome in wanted for outcome in outcomes], dtype=torch.bool)
