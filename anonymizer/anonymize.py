@@ -38,7 +38,7 @@ from anonymizer.smooth import smooth
 from anonymizer.track import follow
 from anonymizer.trust import Belief
 
-BATCHES_AHEAD = 1  # that are tracked while others are rendered
+BATCHES_AHEAD = 1  # that wait between the threads that track, observe and render
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
@@ -133,8 +133,11 @@ class Anonymizer:
         steady, chooser = Steady(), Chooser()
         tracks = follow(uploaded, self._detector, self.config, self._recognizer)
         tracked = self._timed(tracks, "detect and track")
-        with closing(prefetch(tracked, BATCHES_AHEAD)) as found:
-            for frames, belief in smooth((frames, self._observe(frames, faces)) for frames, faces in found):
+        with (
+            closing(prefetch(tracked, BATCHES_AHEAD)) as found,
+            closing(prefetch(self._observed(found), BATCHES_AHEAD)) as observed,
+        ):
+            for frames, belief in smooth(observed):
                 # not the first frame, which is black in many videos
                 if not source and len(belief.faces):
                     source = _digest(frames.pixels[belief.faces.frame[0]])
@@ -160,6 +163,9 @@ class Anonymizer:
         ]
         done = self._replace(frames, self._observe(frames, faces), seeds)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
+
+    def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
+        return ((frames, self._observe(frames, faces)) for frames, faces in found)
 
     def _observe(self, frames: Frames, faces: Faces) -> Belief:
         with self._clock("mesh"):

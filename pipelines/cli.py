@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from pipelines.plan import Job
     from pipelines.report import Result
 
-# Threads that wait must not spin: beside a busy neighbour that makes everything several times slower. Torch reads this
-# when it is loaded.
+# Torch reads these when it is loaded. Threads that wait must not spin: beside a busy neighbour that makes everything
+# several times slower. Each of the four stages of a video has a thread, which shares the cores with the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 4)))
 
 Load = Callable[[Config], "Anonymizer"]
 
