@@ -1,6 +1,6 @@
 """The first page to read: composes the stages.
 
-frames -> faces (detect, track) -> meshes -> new faces (generate) -> frames (blend)
+frames -> faces (detect, track) -> what is taken from them (observe, smooth) -> new faces (generate) -> frames (blend)
 """
 
 from __future__ import annotations
@@ -154,14 +154,14 @@ class Anonymizer:
         return Frames(frames.pixels.to(self.device, non_blocking=True), frames.times)
 
     def _still_batch(self, frames: Frames, start: int) -> Anonymized:
-        faces = self.inspect(frames)
-        sources = [_digest(picture) for picture in frames.pixels]
+        belief = self._observe(frames, self.inspect(frames))
+        faces, sources = belief.faces, [_digest(picture) for picture in frames.pixels]
         order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         seeds = [
             derive_seed(self._secret, sources[frame], number)
             for frame, number in zip(faces.frame.tolist(), order, strict=True)
         ]
-        done = self._replace(frames, self._observe(frames, faces), seeds)
+        done = self._replace(frames, belief, seeds)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:

@@ -26,8 +26,17 @@ class Chooser:
     def choose(self, belief: Belief, count: int) -> Belief:
         """Portraits for the faces of the next ``count`` frames."""
         faces = belief.faces
-        rows = zip(faces.tracks.tolist(), faces.frame.tolist(), belief.conditions.tolist(), strict=True)
-        aspects = tuple(self._next(track, self._start + frame, tuple(wanted)) for track, frame, wanted in rows)
+        rows = zip(
+            faces.tracks.tolist(),
+            faces.frame.tolist(),
+            belief.conditions.tolist(),
+            belief.usable.tolist(),
+            strict=True,
+        )
+        aspects = tuple(
+            self._next(track, self._start + frame, tuple(wanted)) if usable else self._wait(track, self._start + frame)
+            for track, frame, wanted, usable in rows
+        )
         self._start += count
         self._known = {track: known for track, known in self._known.items() if known[0] == self._start - 1}
         return replace(belief, aspects=aspects)
@@ -43,6 +52,13 @@ class Chooser:
             aspects = dissolve(aspects, aim, wanted)
         self._known[track] = frame, aim, aspects
         return aspects
+
+    def _wait(self, track: int, frame: int) -> Aspects:
+        """Nothing is drawn in this frame, and what was drawn goes on afterwards."""
+        last, aim, aspects = self._known.get(track, (-1, (), {}))
+        if last == frame - 1:
+            self._known[track] = frame, aim, aspects
+        return {}
 
 
 def nearest(wanted: Condition) -> Condition:

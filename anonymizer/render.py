@@ -127,13 +127,9 @@ class Renderer:
         real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(own.to(self._device))
         basis = light.harmonics(geometry.vertex_normals(vertices, self._triangles))
         exposed = self._spread(light.exposure(real_light, own_light, basis), drawing)
-        count, _, size, _ = new.shape
-        coloured = (light.tint(real_light, own_light) @ new.flatten(2)).view(count, 3, size, size)
-        luma = F.avg_pool2d(
-            (light.TO_YCC[:1].to(self._device) @ new.flatten(2)).view(count, 1, size, size), drawing.enlarge
-        )
-        gain = light.gain(real_light, own_light, luma, exposed)
-        return coloured.mul_(_enlarge(gain, drawing.enlarge)).clamp_(0, 1)
+        gain = light.gain(real_light, own_light, F.avg_pool2d(light.luma(new), drawing.enlarge), exposed)
+        tinted = (light.tint(real_light, own_light) @ new.flatten(2)).view_as(new)
+        return tinted.mul_(_enlarge(gain, drawing.enlarge)).clamp_(0, 1)
 
     def _spread(self, values: Tensor, drawing: _Drawing) -> Tensor:
         """Values at the vertices ``(N, 504, C)`` over the raster ``(N, C, R, R)``, and one pixel further."""

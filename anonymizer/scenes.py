@@ -11,16 +11,23 @@ from anonymizer.batches import Frames
 CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened; another scene
 LOCAL = 0.08  # change of a colour in one place, where white is 1: something came or went there
 FLASH = 2  # frames after which the old scene is back if it was only a flash
-THUMBNAIL = (18, 32)  # height and width
+THUMBNAIL = (36, 64)  # height and width; one pixel is 30 of 1080p
+COARSE = (18, 32)  # the same for whole pictures
 SAME, NOISE = 0.65, 1e-5  # correlation from which two parts show the same; power of noise
 SHOWN = 0.3  # part of a picture that must still be there if it moved
 
 
 def unlikeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """0 for the same picture, about 1 for two unrelated ones; brightness does not matter, contrast little."""
-    a, b = a.mean(0), b.mean(0)  # colour adds noise
+    a, b = _coarse(a), _coarse(b)
     noise = 1e-4 * a.size
     return float(np.square(a - b).sum() / (np.square(a).sum() + np.square(b).sum() + noise))
+
+
+def _coarse(small: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grey, as colour adds noise, and half as fine: ``(3, 36 * 64)`` to ``(18, 32)``."""
+    grey: NDArray[np.float32] = small.reshape(3, COARSE[0], 2, COARSE[1], 2).mean((0, 2, 4))
+    return grey
 
 
 def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
@@ -43,8 +50,8 @@ def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
     Phase correlation; believed where the parts that both show then correlate, however faint one is in a flash.
     """
-    before, after = (x.mean(0).reshape(THUMBNAIL) for x in (a, b))
-    size = THUMBNAIL[::-1]
+    before, after = _coarse(a), _coarse(b)
+    size = COARSE[::-1]
     (x, y), _ = cv2.phaseCorrelate(before, after, cv2.createHanningWindow(size, cv2.CV_32F))
     moved = cv2.warpAffine(before, np.array([[1, 0, x], [0, 1, y]]), size, borderValue=np.nan)
     shown = np.isfinite(moved)
@@ -57,7 +64,7 @@ def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
 
 def thumbnails(frames: Frames) -> NDArray[np.float32]:
-    """Small pictures in 0..1, less their mean: ``(N, 3, 18 * 32)``. In colour: many faces are as bright as a wall."""
+    """Small pictures in 0..1, less their mean: ``(N, 3, 36 * 64)``. In colour: many faces are as bright as a wall."""
     images = frames.pixels.permute(0, 3, 1, 2)
     if images.device.type != "cpu" or images.dtype != torch.uint8:
         images = images.float()  # only the CPU scales bytes

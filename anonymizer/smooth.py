@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Frames
 from anonymizer.trust import Belief
 
@@ -24,6 +25,8 @@ SPREAD = 2.0  # of the Gaussian over time, in frames
 SLOW = 4.0  # the same for what portraits are chosen by, which dissolve into each other
 POINT = 0.012  # distance over the size of the face from which a pair of points counts little
 LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
+
+CONDITIONS = torch.tensor(CELL)[:, None]  # the same for what portraits are chosen by: cuts stay cuts
 
 Key = tuple[int, int]  # track and frame of the video
 
@@ -60,6 +63,8 @@ def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, 
     held: deque[_Part] = deque()  # those that are still to come out, and before them what they need
     count, done = 0, 0  # frames that came in, and that went out
     for frames, belief in observed:
+        if not len(frames):
+            continue
         held.append(_Part(count, frames, belief))
         count += len(frames)
         for part in [part for part in held if done <= part.start and part.end + REACH <= count]:
@@ -87,7 +92,7 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     tolerance = POINT * belief.faces.sizes[rows].amax(1)[:, None, None]
     points[rows] = _average(points[rows], every_points, pairs, SPREAD, tolerance)
     look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SPREAD, LOOK[:, None])[..., 0]
-    conditions[rows] = _average(conditions[rows, None], every_conditions[:, None], pairs, SLOW)[:, 0]
+    conditions[rows] = _average(conditions[rows, :, None], every_conditions[..., None], pairs, SLOW, CONDITIONS)[..., 0]
     return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
 
 
@@ -108,21 +113,20 @@ def _average(
     every: Tensor,
     pairs: Sequence[tuple[Tensor, Tensor]],
     spread: float,
-    tolerance: Tensor | None = None,
+    tolerance: Tensor,
 ) -> Tensor:
     """Means ``(N, P, D)`` of values and of their pairs, rows of ``every (M, P, D)``.
 
     Args:
         spread: of the Gaussian over time, in frames.
-        tolerance: distance from which the mean of a pair counts little; by default it always counts.
+        tolerance: distance from which the mean of a pair counts little, ``(N, 1, 1)`` or ``(P, 1)``.
     """
     total, weights = values, torch.ones(*values.shape[:2], 1)
     for distance, (before, after) in enumerate(pairs, start=1):
         mean = (every[before] + every[after]) / 2
-        weight = (before >= 0)[:, None, None] * torch.tensor(2 * math.exp(-0.5 * (distance / spread) ** 2))
-        if tolerance is not None:
-            away = (mean - values).norm(dim=2, keepdim=True) / tolerance
-            weight = weight * torch.exp(-0.5 * away.square())
+        away = (mean - values).norm(dim=2, keepdim=True) / tolerance
+        near = 2 * math.exp(-0.5 * (distance / spread) ** 2) * torch.exp(-0.5 * away.square())
+        weight = torch.where((before >= 0)[:, None, None], near, 0.0)
         total = total + torch.where(weight > 0, weight * mean, 0.0)
         weights = weights + weight.nan_to_num(0.0)
     return total / weights

@@ -222,9 +222,9 @@ class _Follower:
         self._name(frame, here)
         faces = [(self._at(frame, track), track.number) for track in here]
         boxes = boxes_of([sight for sight, _ in faces])
-        rank = torch.tensor([sight.seen + (sight.score > 0) for sight, _ in faces])
+        known = torch.tensor([sight.score > 0 for sight, _ in faces], dtype=torch.bool)
         there = (box_iou(boxes, boxes) > OVERLAP) | (box_share(boxes, boxes) > INSIDE)
-        twice = (there & (rank[:, None] < rank)).any(1).tolist()
+        twice = (there & ~known[:, None] & known).any(1).tolist()
         return [face for face, known_too in zip(faces, twice, strict=True) if not known_too]
 
     def _at(self, frame: int, track: Track) -> Sight:

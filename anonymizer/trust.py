@@ -51,7 +51,8 @@ class Belief:
             between the eyes, of the usable ones: what portraits are chosen by.
         aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
             sum to 1; empty for stills, which are made of one portrait each under just the right conditions.
-        vacant: where faces were expected that the mesh network saw further away; perhaps those are others.
+        vacant: where faces were expected that the mesh network saw further away, or that were left out; perhaps there
+            are others.
     """
 
     faces: Faces
@@ -81,8 +82,8 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
     found, expected = meshes.presence >= PRESENCE, faces.scores > EXPECTED
     met = overlap(meshes, faces) >= NEAR
     near = met.diagonal() | agrees(meshes, faces)
-    moved = ~faces.seen & found & (near | ~met.any(1))
-    vacant = faces[moved & ~near]
+    moved = ~faces.seen & found & (near | ~met.any(1)) & meshes.points.isfinite().all(2).all(1)
+    expected_at = faces
     faces = replace(
         faces,
         boxes=torch.where(moved[:, None], _boxes(meshes), faces.boxes),
@@ -97,7 +98,7 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
         average &= agrees(meshes, faces)
     usable |= average
     alone = ~(moved & _twice(faces, usable))
-    belief = Belief.blind(faces[alone])
+    belief, vacant = Belief.blind(faces[alone]), expected_at[moved & ~near | ~alone]
     return replace(belief, meshes=meshes[alone], usable=usable[alone], average=average[alone], vacant=vacant)
 
 

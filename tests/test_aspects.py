@@ -24,7 +24,8 @@ def belief(conditions: list[tuple[float, ...]], track: int = 0) -> Belief:
         torch.full((count,), track),
         torch.ones(count, dtype=torch.bool),
     )
-    return replace(Belief.blind(faces), conditions=torch.tensor(conditions).reshape(count, 4))
+    usable = torch.ones(count, dtype=torch.bool)
+    return replace(Belief.blind(faces), usable=usable, conditions=torch.tensor(conditions).reshape(count, 4))
 
 
 def turning(yaws: list[float]) -> list[tuple[float, ...]]:
@@ -69,3 +70,14 @@ def test_a_face_that_comes_back_begins_anew() -> None:
     chooser.choose(belief(turning([0.0] * 3)), 10)
     (aspects,) = chooser.choose(belief(turning([45.0])), 1).aspects
     assert list(aspects.values()) == [1.0]
+
+
+def test_a_face_that_is_covered_for_a_moment_goes_on_as_before() -> None:
+    turned = turning([0.0] * 5 + [15.0] * 15)
+    found = belief(turned)
+    usable = torch.ones(20, dtype=torch.bool)
+    usable[8] = False
+    aspects = Chooser().choose(replace(found, usable=usable), 20).aspects
+    assert aspects[8] == {}
+    assert len(aspects[7]) == len(aspects[9]) == 2
+    assert aspects[9] == choose(turned, 20)[8]

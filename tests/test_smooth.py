@@ -105,3 +105,12 @@ def test_meshes_that_are_not_believed_are_left_alone_and_spoil_nothing() -> None
     smoothed = ways(smooth(iter(parts)))
     assert smoothed[10].isnan().all()
     assert smoothed[torch.arange(30) != 10].isfinite().all()
+
+
+def test_a_head_that_is_cut_to_another_pose_does_not_turn_before_the_cut() -> None:
+    yaws = torch.tensor([-40.0] * 15 + [40.0] * 15)
+    found = belief(MEAN.expand(30, -1, -1), torch.zeros(30, dtype=torch.int64), torch.arange(30))
+    found = replace(found, conditions=torch.stack([yaws, *torch.zeros(3, 30)], dim=1))
+    frames = Frames(torch.zeros(30, 8, 8, 3, dtype=torch.uint8), tuple(Fraction(n, 25) for n in range(30)))
+    ((_, smoothed),) = smooth(iter([(frames, found)]))
+    assert (smoothed.conditions[:, 0] - yaws).abs().max() < 2

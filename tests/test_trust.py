@@ -183,3 +183,12 @@ def test_a_face_that_its_mesh_does_not_hide_gets_the_average_face_where_it_was_s
     assert belief.usable.all()
     assert belief.average.all()
     assert (features(belief.meshes.points) - face.landmarks).norm(dim=2).max() < 0.1 * SIZE
+
+
+def test_an_expected_face_whose_mesh_is_a_neighbours_stays_hidden_where_it_was_expected(
+    face: Faces, mesh: Meshes
+) -> None:
+    behind = elsewhere(face, 0.33, 0.6, seen=False)
+    belief = believe(Meshes.cat([mesh, mesh]), Faces.cat([face, behind]), MODEL)
+    assert len(belief.faces) == 1
+    assert torch.equal(belief.vacant.boxes, behind.boxes)

@@ -17,9 +17,9 @@ BORDER = 0.05  # distance from the border of the frame, over the size of the fac
 
 
 class _Held(NamedTuple):
-    """A failure: frames for which it still counts, why, and whether the border cut the face."""
+    """A failure: the last frame of the video in which it counts, why, and whether the border cut the face."""
 
-    left: int
+    until: int
     cause: Outcome
     cut: bool
 
@@ -33,25 +33,29 @@ class Steady:
     def __init__(self) -> None:
         self._solid = Cover("solid")
         self._held: dict[int, _Held] = {}  # by track
+        self._start = 0  # frames that went by
 
     def hold(self, frames: Frames, faces: Faces, outcomes: Sequence[Outcome]) -> tuple[list[Patches], list[Outcome]]:
         """Covers for tracked faces, by frame, that follow a failure too soon, and all outcomes with that failure."""
         cut = _cut(faces, frames.size).tolist()
-        steadied = [self._next(*face) for face in zip(faces.tracks.tolist(), outcomes, cut, strict=True)]
+        numbers = [self._start + frame for frame in faces.frame.tolist()]
+        steadied = [self._next(*face) for face in zip(faces.tracks.tolist(), numbers, outcomes, cut, strict=True)]
+        self._start += len(frames)
+        self._held = {track: held for track, held in self._held.items() if held.until >= self._start}
         held = faces[
             torch.tensor([new is not old for new, old in zip(steadied, outcomes, strict=True)], dtype=torch.bool)
         ]
         return self._solid.cover(frames, held), steadied
 
-    def _next(self, track: int, outcome: Outcome, cut: bool) -> Outcome:
+    def _next(self, track: int, frame: int, outcome: Outcome, cut: bool) -> Outcome:
         if outcome is Outcome.NOT_SEEN:
             return outcome
-        held = self._held.pop(track, None)
+        held = self._held.get(track)
         if outcome in FAILURES:
-            self._held[track] = _Held(HOLD, outcome, cut)
-        elif held and (cut or not held.cut):
-            if held.left > 1:
-                self._held[track] = held._replace(left=held.left - 1)
+            self._held[track] = _Held(frame + HOLD, outcome, cut)
+        elif held and held.cut and not cut:
+            del self._held[track]
+        elif held and frame <= held.until:
             return held.cause
         return outcome
 

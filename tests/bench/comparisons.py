@@ -33,12 +33,18 @@ def run(clips: Sequence[Path], folder: Path, preset: str, cores: set[int] | None
     return subprocess.Popen([*command, "--preset", preset], preexec_fn=limit, stdout=subprocess.DEVNULL, text=True)
 
 
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait for the command, which must succeed."""
+    if process.wait():
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+
+
 def row(clip: Path, anonymizer: Anonymizer, preset: str, peer: str | None, repeat: int, step: int) -> list[str]:
     """The figures of one clip."""
     compared = bench.commands(peer, ["--preset", preset])
     figures = bench.measure(clip, anonymizer, repeat, compared).as_dict()
     with TemporaryDirectory() as folder:
-        run([clip], Path(folder), preset).wait()
+        finish(run([clip], Path(folder), preset))
         result = Path(folder, clip.name)
         counts = leaks.compare(clip, result, leaks.detectors(), step)
         steady = steadiness.compare(clip, result)
@@ -51,7 +57,8 @@ def row(clip: Path, anonymizer: Anonymizer, preset: str, peer: str | None, repea
         f"{figures['whole_to_transcode']:.2f}",
         str(counts["faces"]),
         str(counts["unchanged"]),
-        *(f"{value:.2f}" for value in (steady.correlation, steady.jitter, steady.flicker)),
+        f"{steady.correlation:.3f}",
+        *(f"{value:.2f}" for value in (steady.jitter, steady.flicker)),
         f"{steady.identity:.1%}",
     ]
 
@@ -65,7 +72,7 @@ def scaling(clips: Sequence[Path], preset: str) -> float:
             start = time.perf_counter()
             started = [run(part, Path(folder, str(core)), preset, core) for part, core in parts]
             for process in started:
-                process.wait()
+                finish(process)
             seconds.append(time.perf_counter() - start)
     return seconds[0] / seconds[1]
 
