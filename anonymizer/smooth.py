@@ -26,7 +26,7 @@ SLOW = 4.0  # the same for what portraits are chosen by, which dissolve into eac
 POINT = 0.012  # distance over the size of the face from which a pair of points counts little
 LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
 
-CONDITIONS = torch.tensor(CELL)[:, None]  # the same for what portraits are chosen by: cuts stay cuts
+CONDITIONS = torch.tensor(CELL)[:, None] / 2  # the same for what portraits are chosen by: cuts stay cuts
 
 Key = tuple[int, int]  # track and frame of the video
 
