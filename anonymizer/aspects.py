@@ -42,8 +42,10 @@ class Chooser:
         return replace(belief, aspects=aspects)
 
     def _next(self, track: int, frame: int, wanted: Condition) -> Aspects:
-        last, aim, aspects = self._known.get(track, (-1, wanted, {}))
-        if last != frame - 1 or track == UNTRACKED:
+        known = self._known.get(track)
+        if known and known[0] == frame - 1 and track != UNTRACKED:
+            _, aim, aspects = known
+        else:
             aim = nearest(wanted)
             aspects = {aim: 1.0}
         if steps(wanted, aim) > 0.5 + SLACK:
@@ -55,9 +57,9 @@ class Chooser:
 
     def _wait(self, track: int, frame: int) -> Aspects:
         """Nothing is drawn in this frame, and what was drawn goes on afterwards."""
-        last, aim, aspects = self._known.get(track, (-1, (), {}))
-        if last == frame - 1:
-            self._known[track] = frame, aim, aspects
+        known = self._known.get(track)
+        if known and known[0] == frame - 1:
+            self._known[track] = frame, *known[1:]
         return {}
 
 

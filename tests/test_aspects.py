@@ -81,3 +81,11 @@ def test_a_face_that_is_covered_for_a_moment_goes_on_as_before() -> None:
     assert aspects[8] == {}
     assert len(aspects[7]) == len(aspects[9]) == 2
     assert aspects[9] == choose(turned, 20)[8]
+
+
+def test_a_video_may_begin_with_a_face_that_is_covered() -> None:
+    found = belief(turning([7.0] * 3))
+    usable = torch.tensor([False, True, True])
+    aspects = Chooser().choose(replace(found, usable=usable), 3).aspects
+    assert aspects[0] == {}
+    assert [list(one.values()) for one in aspects[1:]] == [[1.0], [1.0]]
