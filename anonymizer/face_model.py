@@ -160,7 +160,7 @@ class FaceModel:
         return self.place(extend_outline(self.unpose(points, pose), 1), pose)
 
     def normals(self, points: Tensor) -> Tensor:
-        """Unit normals at the points of meshes ``(N, 468, 3)``."""
+        """Unit normals at the points of meshes ``(N, 468, 3)``, canonical or in pixels."""
         return geometry.vertex_normals(extend_outline(points, 1), self.triangles)[:, :MESH_POINTS]
 
     def facing(self, points: Tensor) -> Tensor:

@@ -288,7 +288,8 @@ def follow(
 
     Yields:
         each batch as it came, with its faces, by frame; the score is 0 where a face is only assumed: before its
-        first and after its last sighting, and in longer gaps. Waiting are at most two windows of frames and a batch.
+        first and after its last sighting, in longer gaps, and where it was not seen and may have left the frame.
+        Waiting are at most two windows of frames and a batch.
 
     Raises:
         DetectionError: from the detector.
