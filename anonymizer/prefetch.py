@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from queue import Full, Queue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,11 +22,11 @@ class _End:
 def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Iterate over ``items`` on a thread that runs up to ``depth`` items ahead.
 
-    An exception of ``items`` is raised here, after the items before it. The thread ends when this generator is
-    closed early; it then closes ``items`` if that is a generator.
+    An exception of ``items`` is raised here, after the items before it. Once this generator is closed, the thread
+    does not touch ``items`` any more; it has closed them if they are a generator that it began.
     """
     queue: Queue[T | _End] = Queue(depth)
-    stopped = Event()
+    stopped, working = Event(), Lock()
 
     def put(item: T | _End) -> bool:
         while not stopped.is_set():
@@ -38,25 +38,32 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         return False
 
     def produce() -> None:
-        error: BaseException | None = None
-        try:
-            for item in items:
-                if not put(item):
-                    break
-        except BaseException as caught:
-            error = caught
-        finally:
-            if isinstance(items, Generator):
-                items.close()
-            put(_End(error))
+        with working:
+            if not stopped.is_set():
+                put(_exhaust(items, put))
 
-    thread = Thread(target=produce, name="prefetch", daemon=True)
-    thread.start()
     try:
+        Thread(target=produce, name="prefetch", daemon=True).start()
         while not isinstance(item := queue.get(), _End):
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stopped.set()
-        thread.join()
+        # Not join(): when Ctrl-C comes while the thread starts, there is nothing yet to be joined.
+        with working:
+            pass
+
+
+def _exhaust(items: Iterable[T], put: Callable[[T], bool]) -> _End:
+    try:
+        try:
+            for item in items:
+                if not put(item):
+                    break
+        finally:
+            if isinstance(items, Generator):
+                items.close()
+    except BaseException as error:
+        return _End(error)
+    return _End()

@@ -10,7 +10,14 @@ from anonymizer.prefetch import prefetch
 
 
 def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate()} & {"prefetch"}
+    """What still runs after a moment: a thread needs one to end once it has done its work."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        names = {thread.name for thread in threading.enumerate()} & {"prefetch"}
+        if not names:
+            break
+        time.sleep(0.01)
+    return names
 
 
 class BrokenError(Exception):
@@ -67,3 +74,38 @@ def test_a_consumer_that_stops_ends_the_thread_and_closes_the_source() -> None:
             break
     assert closed.wait(5)
     assert not threads()
+
+
+@pytest.mark.parametrize("began", [False, True], ids=["before it starts", "after it started"])
+def test_an_interrupted_start_leaves_the_source_alone(began: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opened the source closes it next: that must not meet a thread that is still reading."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if began:
+            start(thread)
+        raise KeyboardInterrupt
+
+    def items() -> Iterator[int]:
+        for item in range(1000):
+            time.sleep(0.01)
+            yield item
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    source = items()
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(source, 2))
+    source.close()
+    assert not threads()
+
+
+def test_an_error_while_the_source_is_closed_is_told() -> None:
+    def items() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            raise BrokenError
+
+    ahead = prefetch(items(), 5)
+    with pytest.raises(BrokenError):
+        list(ahead)
