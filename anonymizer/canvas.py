@@ -9,7 +9,7 @@ from torch import Tensor
 
 from anonymizer.batches import INDEX, Batch
 
-MULTIPLE, LARGEST = 64, 512  # pixels: sides of canvases are multiples of the one up to the other
+MULTIPLE, LARGEST = 32, 512  # pixels: sides of canvases are multiples of the one up to the other
 MARGIN = 1.1  # side of a canvas over the longer side of the outline
 
 

@@ -14,7 +14,7 @@ from anonymizer.batches import MESH_POINTS, Frames, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.face_model import OVAL, FaceModel, Pose, extend_outline, measure_expression
 from anonymizer.fill import fill
-from anonymizer.sharpness import soften
+from anonymizer.sharpness import blur, soften
 from anonymizer.trust import Belief
 
 RASTER = 128  # pixels, largest side at which meshes are rasterised; what is read off them is smooth
@@ -119,8 +119,8 @@ class Renderer:
         frame = belief.faces.frame[rows]
         if profile.any():
             behind = self._behind(frames, frame, to_patch, alpha, size)
-            colour = torch.lerp(behind, colour, _enlarge(face, enlarge))
-        return Patches(frame, colour, _enlarge(alpha, enlarge), to_patch)
+            colour = torch.lerp(behind, colour, geometry.enlarge(face, enlarge))
+        return Patches(frame, colour, geometry.enlarge(alpha, enlarge), to_patch)
 
     def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, own: Tensor, drawing: _Drawing) -> Tensor:
         """New faces ``(N, 3, S, S)``, whose light is ``own (N, 9)``, in that of the real ones."""
@@ -129,12 +129,12 @@ class Renderer:
         exposed = self._spread(light.exposure(real_light, own_light, basis), drawing)
         gain = light.gain(real_light, own_light, F.avg_pool2d(light.luma(new), drawing.enlarge), exposed)
         tinted = (light.tint(real_light, own_light) @ new.flatten(2)).view_as(new)
-        return tinted.mul_(_enlarge(gain, drawing.enlarge)).clamp_(0, 1)
+        return tinted.mul_(geometry.enlarge(gain, drawing.enlarge)).clamp_(0, 1)
 
     def _spread(self, values: Tensor, drawing: _Drawing) -> Tensor:
         """Values at the vertices ``(N, 504, C)`` over the raster ``(N, C, R, R)``, and one pixel further."""
         spread, inside = geometry.interpolate(values, self._triangles, drawing.triangle, drawing.bary), drawing.inside
-        around = F.avg_pool2d(spread, 3, 1, 1) / F.avg_pool2d(inside, 3, 1, 1).clamp(min=1e-3)
+        around = blur(spread, 1) / blur(inside, 1).clamp(min=1e-3)
         return torch.where(inside > 0, spread, around)
 
     def _warp(self, views: Views, drawing: _Drawing) -> Tensor:
@@ -146,7 +146,7 @@ class Renderer:
         shape[:, OVAL] = rim
         source = self._model.place(shape, pose)[..., :2] * (2 / views.pixels[0].shape[-1]) - 1
         where = self._spread(source.to(self._device), drawing.of(views.face.to(self._device)))
-        grid = _enlarge(where, drawing.enlarge).permute(0, 2, 3, 1)
+        grid = geometry.enlarge(where, drawing.enlarge).permute(0, 2, 3, 1)
         parts: list[list[Tensor]] = [[] for _ in drawing.triangle]
         for row, (owner, share) in enumerate(zip(views.face.tolist(), views.share.tolist(), strict=True)):
             part = F.grid_sample(views.pixels[row][None], grid[row : row + 1], align_corners=False)
@@ -182,10 +182,5 @@ class Renderer:
 
 def _shrink(mask: Tensor, distance: int) -> Tensor:
     """The mask ``(N, 1, S, S)``, fading to nothing over some pixels inside its edge."""
-    return (2 * F.avg_pool2d(mask, 2 * distance + 1, 1, distance) - 1).clamp(min=0)
-
-
-def _enlarge(pictures: Tensor, times: int) -> Tensor:
-    if times == 1:
-        return pictures
-    return F.interpolate(pictures, scale_factor=times, mode="bilinear", align_corners=False)
+    across = F.avg_pool2d(mask, (1, 2 * distance + 1), 1, (0, distance))
+    return (2 * F.avg_pool2d(across, (2 * distance + 1, 1), 1, (distance, 0)) - 1).clamp(min=0)

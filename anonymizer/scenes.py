@@ -2,11 +2,10 @@
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from anonymizer.batches import Frames
+from anonymizer.geometry import resize
 
 CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened; another scene
 LOCAL = 0.08  # change of a colour in one place, where white is 1: something came or went there
@@ -65,8 +64,5 @@ def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
 def thumbnails(frames: Frames) -> NDArray[np.float32]:
     """Small pictures in 0..1, less their mean: ``(N, 3, 36 * 64)``. In colour: many faces are as bright as a wall."""
-    images = frames.pixels.permute(0, 3, 1, 2)
-    if images.device.type != "cpu" or images.dtype != torch.uint8:
-        images = images.float()  # only the CPU scales bytes
-    small = F.interpolate(images, THUMBNAIL, mode="bilinear", antialias=True).float().flatten(2)
+    small = resize(frames.pixels.permute(0, 3, 1, 2), THUMBNAIL).float().flatten(2)
     return ((small - small.mean((1, 2), keepdim=True)) / frames.peak).cpu().numpy()

@@ -25,41 +25,41 @@ def detail(pictures: Tensor) -> Tensor:
 
 
 def middle(pictures: Tensor) -> Tensor:
-    """Where detail is measured: ``(N, C, S, S)``, S a multiple of 64, to ``(N, C, 3 / 8 S, 3 / 8 S)``."""
+    """Where detail is measured: ``(N, C, S, S)``, S a multiple of 32, to ``(N, C, 3 / 8 S, 3 / 8 S)``."""
     low, high = (int(share * pictures.shape[-1]) for share in MIDDLE)
     return pictures[..., low:high, low:high]
 
 
 def soften(pictures: Tensor, wanted: Tensor) -> Tensor:
-    """Blur pictures until their middle holds no more than the wanted detail; they are never sharpened.
+    """Blur the brightness of pictures until their middle holds no more than the wanted detail; never sharpen it.
 
     Args:
-        pictures: ``(N, C, S, S)``, sides a multiple of 64.
+        pictures: ``(N, C, S, S)``, sides a multiple of 32.
         wanted: ``(N,)``, see ``detail``.
     """
-    shares = _shares(middle(pictures).mean(1, keepdim=True), wanted)
-    result = finer = pictures
-    for distance, share in zip(DISTANCES, shares, strict=True):
+    grey = pictures.mean(1, keepdim=True)
+    result = finer = grey
+    for distance, share in zip(DISTANCES, _shares(middle(grey), wanted), strict=True):
         if not (share > 0).any():
             break
-        coarser = _blur(finer, distance)
+        coarser = blur(finer, distance)
         result = torch.lerp(result, coarser, share)  # where the share is 1, the next one goes on from here
         finer = coarser
-    return result
+    return pictures if result is grey else pictures + (result - grey)
 
 
 def _shares(grey: Tensor, wanted: Tensor) -> list[Tensor]:
     """How much of each blur, ``(N, 1, 1, 1)`` each, is mixed with what the blurs before it made."""
     found = [detail(grey)]
     for distance in DISTANCES:
-        grey = _blur(grey, distance)
+        grey = blur(grey, distance)
         found.append(detail(grey))
     return [((a - wanted) / (a - b).clamp(min=FLOOR)).clamp(0, 1)[:, None, None, None] for a, b in pairwise(found)]
 
 
-def _blur(pictures: Tensor, distance: int) -> Tensor:
-    """Weigh each pixel with those so far away, 1 2 1, along both axes. Slices: pooling is several times slower."""
+def blur(pictures: Tensor, distance: int) -> Tensor:
+    """Weigh each pixel of ``pictures (N, C, S, S)`` with those so far away, 1 2 1, along both axes."""
     far = 2 * distance
-    x = F.pad(pictures, (distance,) * 4, mode="replicate")
+    x = F.pad(pictures, (distance,) * 4, mode="replicate")  # slices: pooling is several times slower
     x = x[..., distance:-distance].mul(2).add_(x[..., :-far]).add_(x[..., far:])
     return x[..., distance:-distance, :].mul(2).add_(x[..., :-far, :]).add_(x[..., far:, :]).mul_(1 / 16)

@@ -167,7 +167,7 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> T
     in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > OPAQUE
     covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
     covered &= on_features.all(1) & (in_box.float().mean(1) >= FILLED)
-    return covered & patches.colour.isfinite().flatten(1).all(1).cpu()
+    return covered & patches.colour.sum((1, 2, 3)).isfinite().cpu()
 
 
 def _opacity(patches: Patches, points: Tensor) -> Tensor:

@@ -104,3 +104,24 @@ def test_share() -> None:
     a = torch.tensor([[0.0, 0, 2, 2], [5, 5, 6, 6]])
     b = torch.tensor([[1.0, 0, 4, 2], [-1, -1, 9, 9]])
     assert torch.allclose(geometry.box_share(a, b), torch.tensor([[0.5, 1], [0, 1]]))
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 9))
+def test_enlarging_is_bilinear(channels: int, times: int, side: int) -> None:
+    pictures = torch.rand(2, channels, side, side)
+    expected = torch.nn.functional.interpolate(pictures, scale_factor=times, mode="bilinear", align_corners=False)
+    assert torch.allclose(geometry.enlarge(pictures, times), expected, atol=1e-5)
+
+
+@given(st.integers(2, 5), st.integers(0, 7))
+def test_what_is_shrunk_is_averaged(shrink: int, rest: int) -> None:
+    """However large the part that is cut: what stands in it keeps its place, and stripes become grey."""
+    length = 40 * shrink + rest
+    ramp = torch.arange(length).mul(200).div(length)
+    stripes = (torch.arange(length) % 2 * 20)[:, None]
+    pixels = (ramp + stripes).round().to(torch.uint8)[None, ..., None].expand(1, -1, -1, 3)
+    side = torch.tensor([20.0 * shrink])
+    to_patch = geometry.square_to_patch(torch.full((1, 2), 20.0 * shrink), side, torch.zeros(1), 20)
+    patch = geometry.cut_patches(pixels, torch.zeros(1, dtype=torch.int64), to_patch, 20)[0, 0] * 255
+    expected = (torch.arange(20) + 10.5) * shrink * 200 / length + 9.5
+    assert (patch - expected).abs().max() < 4

@@ -5,9 +5,9 @@ from typing import Protocol
 
 import cv2
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from anonymizer import geometry
 from anonymizer.batches import UNTRACKED, Faces, Frames
 
 OVERLAP = 0.3  # intersection over union from which two boxes are the same face
@@ -47,11 +47,8 @@ def resize(pixels: Tensor, scale: float) -> Tensor:
     """Scale ``pixels (N, H, W, 3)`` uint8, with antialiasing, to ``(N, H', W', 3)`` uint8."""
     if scale == 1:
         return pixels
-    images = pixels.permute(0, 3, 1, 2)
-    size = [max(1, round(side * scale)) for side in images.shape[2:]]
-    if images.device.type != "cpu":
-        images = images.float()  # only the CPU scales bytes, where that is ten times faster
-    scaled = F.interpolate(images, size, mode="bilinear", antialias=True)
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[1:3])
+    scaled = geometry.resize(pixels.permute(0, 3, 1, 2), (height, width))
     return (scaled.round() if scaled.is_floating_point() else scaled).to(torch.uint8).permute(0, 2, 3, 1)
 
 
