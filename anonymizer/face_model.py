@@ -1,9 +1,10 @@
 """A linear model of face shape: who it is, what it expresses, and how the head is held, kept apart.
 
 A face is ``pose(shape + expression)``. ``shape`` belongs to the person; ``expression`` is a few lengths (how far the
-mouth is open, how wide it is ...) that move the shape linearly; ``pose`` is a rotation, a scale and a shift. Pose and
-expression are taken from a real face, and towards its silhouette the outline. Fitted by ``python -m
-anonymizer.generate.fit`` on faces of the project's own generator.
+mouth is open, how wide it is ...) that move the shape linearly, and the opening of the eyes, which moves the upper lids
+towards the lower ones; ``pose`` is a rotation, a scale and a shift. Pose and expression are taken from a real face, and
+towards its silhouette the outline. Fitted by ``python -m anonymizer.generate.fit`` on faces of the project's own
+generator.
 
 The canonical frame looks straight at the camera: the origin lies between the eyes, the distance between the eyes is 1.
 """
@@ -24,6 +25,14 @@ from anonymizer.batches import MESH_POINTS
 
 # Points of MediaPipe's face mesh, left and right as seen in the picture.
 LEFT_EYE, RIGHT_EYE = (33, 133), (362, 263)
+LOWER_LIDS = (7, 163, 144, 145, 153, 154, 155), (249, 390, 373, 374, 380, 381, 382)  # from the outer corner inwards
+UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398)  # above these
+LEFT_LIDS, RIGHT_LIDS = (  # in the order of ``networks.eye``
+    (outer, *lower, inner, *upper)
+    for outer, lower, inner, upper in zip((33, 263), LOWER_LIDS, (133, 362), UPPER_LIDS, strict=True)
+)
+SHUT = 0.04  # distance of the lids in distances between the eyes, as found in eyes that are shut
+OPENING = (0.1, 1.5)  # range of the opening of an eye over the person's own: where nothing is left, skin shows streaks
 FEATURES = (LEFT_EYE, RIGHT_EYE, (1,), (61,), (291,))  # in the order of ``Faces.landmarks``
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -35,11 +44,12 @@ EXPRESSIONS = (
     "mouth width",
     "mouth corners up",
     "mouth to the side",
-    "left eye open",
-    "right eye open",
     "left brow up",
     "right brow up",
+    "left eye open",
+    "right eye open",
 )
+LINEAR = 6  # of these move the shape linearly; the others move the eyelids
 
 
 class Pose(NamedTuple):
@@ -77,10 +87,10 @@ def measure_expression(shapes: Tensor) -> Tensor:
             apart(61, 291),
             lips[:, 1] - corners[:, 1],
             corners[:, 0],
-            apart(159, 145),
-            apart(386, 374),
-            shapes[:, 159, 1] - shapes[:, 105, 1],
-            shapes[:, 386, 1] - shapes[:, 334, 1],
+            shapes[:, 33, 1] - shapes[:, 105, 1],
+            shapes[:, 263, 1] - shapes[:, 334, 1],
+            shapes[:, 145, 1] - shapes[:, 159, 1],
+            shapes[:, 374, 1] - shapes[:, 386, 1],
         ],
         dim=1,
     )
@@ -114,7 +124,7 @@ class FaceModel:
 
     Attributes:
         mean: ``(468, 3)``, the average face.
-        expressions: ``(8, 468, 3)``, how the shape moves with each length of ``measure_expression``.
+        expressions: ``(6, 468, 3)``, how the shape moves with each length of ``measure_expression`` but the eyes'.
         triangles: ``(T, 3)`` int64 over the 504 points of ``extend_outline``.
         own: ``(468,)``, share of each point that a new face takes from its own person's shape: 1 inside,
             0 at the outline, which has to meet the head it is put on.
@@ -169,8 +179,13 @@ class FaceModel:
 
     def express(self, shapes: Tensor, expression: Tensor) -> Tensor:
         """Give canonical shapes ``(N, 468, 3)`` the expression ``(N, 8)`` instead of their own."""
-        change = expression - measure_expression(shapes)
-        return shapes + torch.einsum("ne,epc->npc", change, self.expressions)
+        change = (expression - measure_expression(shapes))[:, :LINEAR]
+        shapes = shapes + torch.einsum("ne,epc->npc", change, self.expressions)
+        wanted, own = (lengths[:, LINEAR:] - SHUT for lengths in (expression, measure_expression(shapes)))
+        opening = (wanted / own.clamp(min=SHUT)).clamp(*OPENING)
+        for side, (lower, upper) in enumerate(zip(LOWER_LIDS, UPPER_LIDS, strict=True)):
+            shapes[:, upper] = torch.lerp(shapes[:, lower], shapes[:, upper], opening[:, side, None, None])
+        return shapes
 
 
 @cache

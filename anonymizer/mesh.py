@@ -1,12 +1,14 @@
 """The shape of each face: 468 points in three dimensions.
 
 Network: MediaPipe's face mesh (Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile
-GPUs", 2019, https://arxiv.org/abs/1907.06724). Head pose and expression follow from the points: see ``face_model``.
+GPUs", 2019, https://arxiv.org/abs/1907.06724), which hardly sees blinks; a second one sees the eyelids (Ablavatski et
+al., 2020, https://arxiv.org/abs/2006.11341). Head pose and expression follow from the points: see ``face_model``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,12 +17,19 @@ from torch import Tensor
 from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames, Meshes
-from anonymizer.face_model import LEFT_EYE, RIGHT_EYE, load_face_model
+from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, load_face_model
+from anonymizer.networks import eye
 
 SIZE = 192  # pixels, what the network takes
 MARGIN = 1.5  # side of the crop over the longer side of the face
 SMALLEST = 4.0  # pixels, side of a crop
 SLACK = 0.3  # by how much a crop may miss the face that is found in it; see ``_apart``
+EYE_MARGIN = 2.3  # side of the crop over the width of an eye
+EYE_SMALLEST = 6.0  # pixels, width of an eye from which its lids can be told
+ASTRAY = 0.3  # widths of an eye by which lids may lie away from where the mesh has them
+MIRROR = torch.diag(torch.tensor([-1.0, 1.0]))
+
+Pair = tuple[int, int]
 
 
 class Crops(NamedTuple):
@@ -38,12 +47,13 @@ class MeshEstimator:
         network = weights.load("face_mesh")
         self._model = load_face_model()
         self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
+        self._eye_network = engines.compile(weights.load("eye"), device, torch.rand(2, 3, eye.SIZE, eye.SIZE))
 
     def estimate(self, frames: Frames, faces: Faces) -> Meshes:
         """Meshes of ``faces``, row by row.
 
         The network looks at the upright square where the landmarks say that the face is, and again at those faces
-        that it then finds elsewhere in it.
+        that it then finds elsewhere in it. Then the eyelids are found again, in the eyes that are large enough.
         """
         if not len(faces):
             return Meshes.none()
@@ -53,7 +63,27 @@ class MeshEstimator:
         rows = (_apart(crops, better) > SLACK).nonzero()[:, 0]
         if len(rows):
             points[rows], presence[rows] = self._look(frames, faces.frame[rows], Crops(*(x[rows] for x in better)))
+        for corners, lids in ((LEFT_EYE, LEFT_LIDS), (RIGHT_EYE, RIGHT_LIDS)):
+            self._find_lids(frames, faces.frame, points, corners, lids)
         return Meshes(points, presence)
+
+    def _find_lids(self, frames: Frames, frame: Tensor, points: Tensor, corners: Pair, lids: Sequence[int]) -> None:
+        """Put points of lids, in ``points (N, 468, 3)``, where they are in the picture; depths stay."""
+        across = points[:, corners[1], :2] - points[:, corners[0], :2]
+        width = across.norm(dim=1)
+        rows = (width >= EYE_SMALLEST).nonzero()[:, 0]
+        if not len(rows):
+            return
+        centre, angle = points[rows][:, corners, :2].mean(1), torch.atan2(across[:, 1], across[:, 0])[rows]
+        to_patch = geometry.square_to_patch(centre, EYE_MARGIN * width[rows], angle, eye.SIZE)
+        if corners is RIGHT_EYE:
+            to_patch = MIRROR @ to_patch + torch.tensor([[0.0, 0.0, eye.SIZE], [0.0, 0.0, 0.0]])
+        pictures = geometry.cut_patches(frames.pixels, frame[rows], to_patch, eye.SIZE)
+        found = self._eye_network(pictures).cpu()[:, : len(lids), :2]
+        found = geometry.apply_affine(geometry.invert_affine(to_patch), found)
+        apart = (found - points[rows][:, lids, :2]).norm(dim=2).mean(1)
+        sure = apart <= ASTRAY * width[rows]
+        points[rows[sure, None], torch.tensor(lids), :2] = found[sure]
 
     def _look(self, frames: Frames, frame: Tensor, crops: Crops) -> tuple[Tensor, Tensor]:
         to_patch = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)

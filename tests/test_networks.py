@@ -88,6 +88,22 @@ def test_face_mesh_is_the_published_network(original: Original) -> None:
     assert error(presence, torch.from_numpy(np.stack([face[0] for face in theirs])).view(3)) < 1e-3
 
 
+def test_eye_contour_is_the_published_network(original: Original) -> None:
+    interpreter = Interpreter(str(original("eye")))
+    interpreter.allocate_tensors()
+    (given,), found = interpreter.get_input_details(), interpreter.get_output_details()
+    eyes = torch.rand(3, 3, 64, 64)
+
+    theirs = []
+    for picture in eyes:
+        interpreter.set_tensor(given["index"], picture.permute(1, 2, 0)[None].numpy())
+        interpreter.invoke()
+        theirs.append(max((interpreter.get_tensor(output["index"]).ravel() for output in found), key=len))
+
+    wanted = torch.from_numpy(np.stack(theirs)).view(3, 71, 3)
+    assert error(weights.load("eye")(eyes), wanted) < 1e-3
+
+
 def test_mapping_is_the_published_network(original: Original) -> None:
     z = torch.randn(4, 512)
     assert error(weights.load("mapping")(z), openvino_run(original("mapping"), z)) < 1e-3
@@ -142,7 +158,12 @@ def test_every_byte_of_a_dlib_file_counts(original: Original, tmp_path: Path) ->
             convert.dlib(file, DlibResnet())
 
 
-HALF = [("centerface", (2, 96, 64, 3)), ("face_mesh", (2, 3, 192, 192)), ("identity", (2, 3, 150, 150))]
+HALF = [
+    ("centerface", (2, 96, 64, 3)),
+    ("face_mesh", (2, 3, 192, 192)),
+    ("eye", (2, 3, 64, 64)),
+    ("identity", (2, 3, 150, 150)),
+]
 
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])

@@ -118,7 +118,7 @@ def mean_face(points: Tensor) -> tuple[Tensor, Tensor]:
 def fit_face_model(points: Tensor) -> FaceModel:
     """Mean, expressions, triangles and outline from meshes ``(N, 468, 3)``."""
     mean, shapes = mean_face(points)
-    lengths = face_model.measure_expression(shapes)
+    lengths = face_model.measure_expression(shapes)[:, : face_model.LINEAR]
     centred = lengths - lengths.mean(0)
     moves = (shapes - mean).flatten(1)
     gram = centred.T @ centred

@@ -32,6 +32,11 @@ def face_mesh(file: Path, module: nn.Module) -> State:
     return in_order(module, constants(read(file), ["conv2d_20", "conv2d_30"]))
 
 
+def eye(file: Path, module: nn.Module) -> State:
+    """``iris_landmark.tflite``: output output_eyes_contours_and_brows."""
+    return in_order(module, constants(read(file), ["output_eyes_contours_and_brows"]))
+
+
 def mapping(file: Path, module: nn.Module) -> State:
     """``MappingNetwork.xml``: a chain of fully connected layers; single numbers are not parameters."""
     return in_order(module, (value for value in constants(read(file), ["style"]) if value.numel() > 1))
