@@ -9,7 +9,7 @@ from anonymizer.batches import UNTRACKED
 from anonymizer.trust import Aspects, Belief
 
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits
-SLACK = 0.2  # steps past the middle between two portraits from which the other one is taken
+SLACK = 0.45  # steps past the middle between two portraits from which the other one is taken
 DISSOLVE = 12  # frames in which one portrait takes the place of another; fewer where a head turns quickly
 LEAST = 0.02  # share below which a portrait is left out
 

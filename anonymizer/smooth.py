@@ -21,8 +21,8 @@ from anonymizer.batches import UNTRACKED, Frames
 from anonymizer.trust import Belief
 
 REACH = 6  # frames before and after
-SPREAD = 2.0  # of the Gaussian over time, in frames
-SLOW = 4.0  # the same for what portraits are chosen by, which dissolve into each other
+SPREAD = 1.0  # of the Gaussian over time, in frames, for points: what is quick must not lose its reach
+SLOW = 4.0  # the same for light and sharpness, and for what portraits are chosen by, which dissolve into each other
 POINT = 0.012  # distance over the size of the face from which a pair of points counts little
 LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
 
@@ -91,7 +91,7 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     every_conditions = torch.cat([other.belief.conditions for other in held])
     tolerance = POINT * belief.faces.sizes[rows].amax(1)[:, None, None]
     points[rows] = _average(points[rows], every_points, pairs, SPREAD, tolerance)
-    look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SPREAD, LOOK[:, None])[..., 0]
+    look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SLOW, LOOK[:, None])[..., 0]
     conditions[rows] = _average(conditions[rows, :, None], every_conditions[..., None], pairs, SLOW, CONDITIONS)[..., 0]
     return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
 

@@ -246,6 +246,18 @@ def test_a_grey_picture_stays_grey(synthetic: Synthetic, frames: Frames, faces: 
     assert (done.amax(3) - done.amin(3)).max() <= 3
 
 
+def test_a_mesh_that_is_measured_depends_less_on_where_the_face_was_expected(
+    estimator: MeshEstimator, frames: Frames, faces: Faces
+) -> None:
+    moves = torch.linspace(-0.04, 0.04, 5)[:, None, None, None] * faces.sizes[:, None]
+    moved = [replace(faces, landmarks=faces.landmarks + move) for move in moves]
+    spreads = [
+        torch.stack([look(frames, face).points[:2, :, :2] for face in moved]).std(0).mean()
+        for look in (estimator.measure, estimator.estimate)
+    ]
+    assert spreads[0] < 0.6 * spreads[1]
+
+
 def test_seeds_draw_people_and_conditions_turn_them(studio: Studio, estimator: MeshEstimator) -> None:
     model, rest = load_face_model(), load_condition().neutral.tolist()[2:]
     asked = [(yaw, pitch) for yaw in (-30.0, 0.0, 30.0) for pitch in (-10.0, 10.0)]

@@ -67,7 +67,7 @@ class Studio:
 
         Args:
             orders: may name the same portrait several times.
-            keep: whether the same portraits may be asked for again.
+            keep: whether the same portraits may be asked for again; they are measured more exactly.
         """
         missing = [order for order in dict.fromkeys(orders) if order not in self._cache]
         drawn: dict[Order, Portrait] = {}
@@ -75,20 +75,21 @@ class Studio:
             same = [order for order in missing if order.size == size]
             for start in range(0, len(same), self._batch_size):
                 group = same[start : start + self._batch_size]
-                drawn |= zip(group, self._draw(group), strict=True)
+                drawn |= zip(group, self._draw(group, keep), strict=True)
         found = [drawn[order] if order in drawn else self._recall(order) for order in orders]
         if keep:
             self._store(drawn)
         return found
 
     @torch.inference_mode()
-    def _draw(self, orders: list[Order]) -> list[Portrait]:
+    def _draw(self, orders: list[Order], exact: bool) -> list[Portrait]:
         w = torch.stack([self._persona(order.seed) for order in orders])
         w = self._condition.steer(w, torch.tensor([order.condition for order in orders]))
         size, drawn_size = orders[0].size, max(orders[0].size, SIZES[0])
         picture = ((self._engine(drawn_size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
         frames = Frames((picture * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
-        points = self._estimator.estimate(frames, whole_pictures(len(orders), drawn_size)).points
+        measure = self._estimator.measure if exact else self._estimator.estimate
+        points = measure(frames, whole_pictures(len(orders), drawn_size)).points
         shades = light.measure(picture.cpu(), points[..., :2] / drawn_size, self._model.normals(points))
         shrink = drawn_size // size
         pixels = F.avg_pool2d(picture, shrink) if shrink > 1 else picture
