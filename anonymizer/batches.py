@@ -117,7 +117,8 @@ class Faces(Batch):
         landmarks: ``(N, 5, 2)`` float32: the eye on the left of the picture, the other eye, nose tip, the mouth
             corner on the left of the picture, the other corner.
         scores: ``(N,)`` float32 in 0..1.
-        tracks: ``(N,)`` int64, the same number for the same face over time; ``UNTRACKED`` before tracking.
+        tracks: ``(N,)`` int64, the same number for the same person over time; ``UNTRACKED`` before tracking, and for a
+            face that is only assumed, of somebody who is seen elsewhere.
         seen: ``(N,)`` bool, whether a detector was sure of the face in this very frame; otherwise others tell where
             it is.
     """

@@ -1,19 +1,9 @@
-"""Tells whether a face is that of a person who was seen before in the same video.
+"""Describes faces so that people can be told apart: how clear a view is, and 128 numbers for it.
 
-Embeddings are personal data: they live in memory only, as long as the video that they come from.
-
-How strict ``LINK`` and ``MARGIN`` are, measured by ``tests/bench/linking.py`` on 400 people of Labeled Faces in the
-Wild, with the photographs as they are and, in brackets, reduced to faces of 41 pixels: 0.0013% (0.0011%) of the pairs
-of different people are nearer than ``LINK``; among 20 others, 0.013% (0.033%) of the strangers are taken for one of
-them, among some 400 0.5% (0 of 306). The price: of two photographs of a person, mostly years apart, 62% (67%) are not
-linked. Within a video more are: of pairs of clear views from seven clips of one person each 94% to 100%, and 51% where
-that person pulls faces.
+These embeddings are personal data: they live in memory only, as long as the video that they come from.
 """
 
 from __future__ import annotations
-
-from collections import OrderedDict
-from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +14,6 @@ from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames
 from anonymizer.networks.dlib_resnet import EMBEDDING, SIZE
 
-LINK = 0.42  # distance of two embeddings below which they may be of one person
-MARGIN = 0.1  # by which everybody else must be further away
-OTHER = 0.5  # distance above which two faces of successive frames are of two people
-KEPT = 4  # embeddings a person: the first ones, so that one mistake does not lead to the next
-PEOPLE = 400  # who are remembered; then those are forgotten who were not seen for longest
 SMALLEST = 40  # pixels, the shorter side of a face that is recognized
 SURE = 0.6  # score of the detection
 TURNED = 0.15  # distances of the eyes, how far the landmarks may lie on average from those of a frontal face
@@ -76,42 +61,3 @@ def _detail(chips: Tensor) -> Tensor:
     """Contrast of details of 3 to 9 pixels in the middle of grey ``chips (N, 3, S, S)``: ``(N,)``."""
     grey = F.avg_pool2d(chips.mean(1, keepdim=True)[..., SIZE // 5 : -SIZE // 5, SIZE // 5 : -SIZE // 5], 3)
     return (grey - F.avg_pool2d(grey, 3, 1, 1, count_include_pad=False)).square().mean((1, 2, 3)).sqrt()
-
-
-class People:
-    """Who was seen in a video. Two people are never taken for one knowingly: who is in doubt is somebody new."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[int, list[Tensor]] = OrderedDict()  # person: embeddings; who was seen last is last
-        self._count = 0
-
-    def stranger(self) -> int:
-        """The number of somebody new."""
-        self._count += 1
-        return self._count - 1
-
-    def recognize(self, embeddings: Tensor, present: Collection[int]) -> list[int | None]:
-        """Whose faces ``embeddings (N, 128)`` are, which are seen at the same time: a number, or None if in doubt.
-
-        A face is that of a person if it is nearer than ``LINK``, and by ``MARGIN`` nearer than to everybody else and
-        than all other faces, and if the person is not ``present`` elsewhere in the picture.
-        """
-        numbers = list(self._known)
-        away = torch.full((len(embeddings), len(numbers)), torch.inf)
-        for column, known in enumerate(self._known.values()):
-            away[:, column] = torch.cdist(embeddings, torch.stack(known)).amin(1)
-        found: list[int | None] = [None] * len(embeddings)
-        for row, column in (away < LINK).nonzero().tolist():
-            rivals = torch.cat([away[row], away[:, column]]) <= away[row, column] + MARGIN
-            if rivals.sum() == 2 and numbers[column] not in present:  # itself, twice
-                found[row] = numbers[column]
-        return found
-
-    def remember(self, number: int, embedding: Tensor) -> None:
-        """Learn what the person ``number`` looks like."""
-        known = self._known.setdefault(number, [])
-        self._known.move_to_end(number)
-        if len(known) < KEPT:
-            known.append(embedding)
-        if len(self._known) > PEOPLE:
-            self._known.popitem(last=False)

@@ -1,5 +1,7 @@
 """The way of a face through time: where it was seen, and from that where it must have been."""
 
+from __future__ import annotations
+
 import bisect
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -128,6 +130,14 @@ class Track:
         before, centre = (sight.points[:2].mean(0) for sight in (other, end))
         place = centre + np.float32(ahead / ((end.frame - other.frame) or 1)) * (centre - before)
         return Sight(frame, end.points + np.clip(place, 0, self._limit) - centre, 0.0, seen=False)
+
+    def away(self, frame: int) -> int:
+        """How many frames there are to its sightings; 0 between them."""
+        return max(self.sights[0].frame - frame, frame - self.sights[-1].frame, 0)
+
+    def is_over_before(self, other: Track) -> bool:
+        """Whether it was last seen before another one was first seen."""
+        return self.sights[-1].frame < other.sights[0].frame
 
     def span(self) -> tuple[int, int]:
         """First and last frame in which the face may be, though it is not seen there, if no cut forbids it."""

@@ -15,7 +15,6 @@ two looks in an otherwise steady picture is not seen; with ``stride=1`` every fr
 """
 
 import bisect
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -24,12 +23,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou, box_share
-from anonymizer.identity import OTHER, People, Recognizer, clearness
+from anonymizer.identity import Recognizer
 from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, near, stack
+from anonymizer.people import Names
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
@@ -47,8 +47,7 @@ class _Follower:
     """
 
     def __init__(self, detector: Detector, config: Config, recognizer: Recognizer | None = None) -> None:
-        self._detector, self._recognizer = detector, recognizer
-        self._people = People()
+        self._detector, self._names = detector, Names(config, recognizer)
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
         self._span = self._stride * max(1, self._window // self._stride)  # frames that are looked at together
@@ -128,16 +127,7 @@ class _Follower:
         return min(self._unlike(*pair) for pair in pairs)
 
     def _replaced(self, before: Sequence[Sight], after: Sequence[Sight]) -> bool:
-        """Whether in the place of a face of one look there is somebody else in the next."""
-        pairs = [(before[a], after[b]) for a, b in np.argwhere(near(before, after))]
-        if not self._recognizer or not pairs:
-            return False
-        frames = [pairs[0][0].frame, pairs[0][1].frame]
-        faces = as_faces([[(sight, UNTRACKED) for sight in look] for look in zip(*pairs, strict=True)], self._high)
-        embeddings = self._recognizer.embed(self._pictures(frames), faces)
-        embeddings[clearness(faces) == 0] = torch.nan
-        one, other = embeddings.chunk(2)
-        return bool(((one - other).norm(dim=1) > OTHER).any())
+        return self._names.replaced(before, after, self._pictures)
 
     def _unlike(self, a: int, b: int) -> float:
         """Unlikeness of two frames, or of the first and the last that there are."""
@@ -219,8 +209,8 @@ class _Follower:
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
         extents = [(track, *self._extent(track)) for track in self._tracks if track.sure]
         here = [track for track, start, end in extents if start <= frame <= end]
-        self._name(frame, here)
-        faces = [(self._at(frame, track), track.number) for track in here]
+        numbers = self._names.name(frame, here, self._pictures)
+        faces = [(self._at(frame, track), number) for track, number in zip(here, numbers, strict=True)]
         boxes = boxes_of([sight for sight, _ in faces])
         known = torch.tensor([sight.score > 0 for sight, _ in faces], dtype=torch.bool)
         there = (box_iou(boxes, boxes) > OVERLAP) | (box_share(boxes, boxes) > INSIDE)
@@ -232,41 +222,6 @@ class _Follower:
         sight = track.at(frame)
         gone = not sight.seen and frame in self._looks and track.may_have_left(frame)
         return sight._replace(score=0.0) if gone else sight
-
-    def _name(self, frame: int, tracks: Sequence[Track]) -> None:
-        """Number those of the tracks, which are all of ``frame``, that are new; as before if the person is known."""
-        if self._recognizer:
-            self._recognize(frame, tracks, self._recognizer)
-        for track in tracks:
-            if track.number == UNTRACKED:
-                track.number = self._people.stranger()
-
-    def _recognize(self, frame: int, tracks: Sequence[Track], recognizer: Recognizer) -> None:
-        """Number new tracks of known people, and learn who the others are, now or, from a better view, later."""
-        views = self._views(frame, [track for track in tracks if track.ask <= frame])
-        if not views:
-            return
-        frames = sorted({sight.frame for _, sight in views})
-        faces = as_faces([[(s, t.number) for t, s in views if s.frame == index] for index in frames], self._high)
-        embeddings = recognizer.embed(self._pictures(frames), faces)
-        people = self._people.recognize(embeddings, {track.number for track in tracks})
-        for (track, _), embedding, person in zip(views, embeddings, people, strict=True):
-            if embedding.isnan().any():
-                continue
-            track.ask = math.inf
-            if track.number == UNTRACKED:
-                track.number = self._people.stranger() if person is None else person
-            if person in (None, track.number):
-                self._people.remember(track.number, embedding)
-
-    def _views(self, frame: int, tracks: Sequence[Track]) -> list[tuple[Track, Sight]]:
-        """The clearest sighting, from ``frame`` on, of each track that has a clear one; by frame."""
-        sights = [(track, sight) for track in tracks for sight in track.sights if sight.frame >= frame]
-        clear = clearness(as_faces([[(sight, track.number) for track, sight in sights]], self._high))
-        best = dict(sights[row] for row in clear.argsort(stable=True).tolist() if clear[row] > 0)
-        for track in tracks:
-            track.ask = frame + self._window
-        return sorted(((track, best[track]) for track in tracks if track in best), key=lambda view: view[1].frame)
 
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
         while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import pytest
 import torch
-from scripted_faces import looks
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -16,7 +15,8 @@ from anonymizer.config import Config, DetectConfig
 from anonymizer.detect import DETECTORS
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Portrait, Studio
-from anonymizer.identity import KEPT, LINK, MARGIN, PEOPLE, SMALLEST, TEMPLATE, People, Recognizer, clearness
+from anonymizer.identity import SMALLEST, TEMPLATE, Recognizer, clearness
+from anonymizer.people import LINK
 from anonymizer.track import follow
 
 CPU = torch.device("cpu")
@@ -116,70 +116,3 @@ def test_clear_faces_are_large_sure_and_look_at_the_camera() -> None:
     assert clearness(frontal(100, score=0.5))[0] == 0
     assert clearness(frontal(100, turn=0.3))[0] == 0
     assert clearness(frontal(100)) > clearness(frontal(100, turn=0.1)) > 0
-
-
-def between(a: Tensor, b: Tensor, share: float) -> Tensor:
-    return torch.lerp(a, b, share)
-
-
-def ask(people: People, *embeddings: Tensor, present: tuple[int, ...] = ()) -> list[int | None]:
-    return people.recognize(torch.stack(embeddings), present)
-
-
-@pytest.fixture
-def two() -> People:
-    people = People()
-    for person in range(2):
-        people.remember(people.stranger(), looks(person))
-    return people
-
-
-def test_known_people_are_known_again(two: People) -> None:
-    assert ask(two, looks(1), looks(0), looks(2)) == [1, 0, None]
-    assert ask(two, between(looks(0), looks(9), LINK / 2**0.5 - 0.01)) == [0]
-    assert ask(two, between(looks(0), looks(9), LINK / 2**0.5 + 0.01)) == [None]
-
-
-def test_who_is_in_the_picture_does_not_come_in(two: People) -> None:
-    assert ask(two, looks(0), present=(0,)) == [None]
-    assert ask(two, looks(0), present=(1,)) == [0]
-
-
-def test_who_is_like_two_people_is_somebody_new() -> None:
-    people = People()
-    for embedding in (looks(0), between(looks(0), looks(1), MARGIN * 0.6)):  # 0.085 apart
-        people.remember(people.stranger(), embedding)
-    assert ask(people, looks(0)) == [None]
-    assert ask(people, between(looks(0), looks(1), -0.05)) == [None]
-
-
-def test_of_two_faces_that_are_like_one_person_neither_is_known(two: People) -> None:
-    near = between(looks(0), looks(5), 0.05)
-    assert ask(two, looks(0), near) == [None, None]
-    assert ask(two, looks(0), between(looks(0), looks(5), 0.25)) == [0, None]
-
-
-def test_what_cannot_be_told_is_nobody(two: People) -> None:
-    assert ask(two, torch.full((128,), torch.nan), looks(1)) == [None, 1]
-    assert two.recognize(torch.zeros(0, 128), ()) == []
-
-
-def test_several_looks_of_a_person_are_kept_but_not_many() -> None:
-    people = People()
-    person = people.stranger()
-    for look in range(KEPT + 3):
-        people.remember(person, looks(look))
-    assert ask(people, looks(0)) == ask(people, looks(KEPT - 1)) == [person]
-    assert ask(people, looks(KEPT)) == [None]
-
-
-def test_those_not_seen_for_longest_are_forgotten() -> None:
-    people = People()
-    generator = torch.Generator().manual_seed(0)
-    crowd = torch.randn(PEOPLE + 1, 128, generator=generator)
-    for embedding in crowd[:-1]:
-        people.remember(people.stranger(), embedding)
-    people.remember(0, crowd[0])  # comes back
-    people.remember(people.stranger(), crowd[-1])
-    assert ask(people, crowd[0], crowd[1], crowd[2], crowd[-1]) == [0, None, 2, PEOPLE]
-    assert len(people._known) == PEOPLE

@@ -17,8 +17,9 @@ from torch import Tensor
 from anonymizer import DetectConfig, Frames
 from anonymizer.detect import DETECTORS
 from anonymizer.detect.base import resize
-from anonymizer.identity import LINK, SMALLEST, People, Recognizer, clearness
+from anonymizer.identity import SMALLEST, Recognizer, clearness
 from anonymizer.media.image import read_image
+from anonymizer.people import LINK, People
 
 CPU = torch.device("cpu")
 GALLERIES = (20, 400)
@@ -38,8 +39,7 @@ class Measure:
         faces = self._detector.detect(frames)
         if size and len(faces):
             scale = min(1.0, size / float(faces[self._middle(frames, faces.boxes)].sizes.amin()))
-            small = resize(frames.pixels, scale).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-            frames = Frames(small, frames.times)
+            frames = Frames(resize(frames.pixels, scale), frames.times)
             faces = self._detector.detect(frames)
         if not len(faces):
             return torch.full((128,), torch.nan)
@@ -57,7 +57,7 @@ def meet(face: Tensor, gallery: Tensor) -> int | None:
     people = People()
     for number, known in enumerate(gallery):
         people.remember(number, known)
-    return people.recognize(face[None], ())[0]
+    return people.recognize(face[None], [()])[0]
 
 
 def report(first: Tensor, second: Tensor) -> None:
