@@ -32,7 +32,7 @@ from anonymizer.generate.seeds import derive_seed
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
-from anonymizer.observe import Observer
+from anonymizer.observe import Observer, keep_light
 from anonymizer.prefetch import prefetch
 from anonymizer.smooth import smooth
 from anonymizer.track import follow
@@ -137,7 +137,7 @@ class Anonymizer:
             closing(prefetch(tracked, BATCHES_AHEAD)) as found,
             closing(prefetch(self._observed(found), BATCHES_AHEAD)) as observed,
         ):
-            for frames, belief in smooth(observed):
+            for frames, belief in smooth(keep_light(observed)):
                 # not the first frame, which is black in many videos
                 if not source and len(belief.faces):
                     source = _digest(frames.pixels[belief.faces.frame[0]])

@@ -35,6 +35,11 @@ def _box_areas(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)
 
 
+def within(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Which of ``points (N, P, 2 or more)`` lie in frames of ``size`` (height, width): ``(N, P)`` bool."""
+    return ((points[..., :2] >= 0) & (points[..., :2] <= torch.tensor(size[::-1]))).all(-1)
+
+
 def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
     """Move ``points (N, P, 2)`` by ``affine (N, 2, 3)``."""
     return points @ affine[:, :, :2].transpose(1, 2) + affine[:, None, :, 2]

@@ -76,9 +76,10 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
     weights = (-normals[:, skin, 2]).clamp(min=0)
     ycc = TO_YCC.to(colour.device) @ colour
     bright = ycc[:, :1].clamp(min=DARKEST)
-    field, contrast = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)
+    field, contrast, steady = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)
     brightest = (bright[:, 0] * (weights > 0)).amax(1).clamp(min=DARKEST)
-    chroma, saturation = _spread(ycc[:, 1:] / bright, weights)
+    chroma = _mean(ycc[:, 1:] / bright, steady)
+    saturation = _mean((ycc[:, 1:] / bright - chroma[..., None]).abs(), weights).sum(1) + 1e-3
     logs = torch.stack([contrast, brightest, saturation], dim=1).log()
     return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)
 
@@ -117,22 +118,17 @@ def _field(coefficients: Tensor, basis: Tensor) -> Tensor:
     return (basis @ coefficients[..., None]).clamp(frontal - DARKER, frontal + BRIGHTER)
 
 
-def _spread(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean ``(N, C)`` and mean deviation ``(N,)`` of ``values (N, C, P)``, never quite 0."""
-    mean = _mean(values, weights)
-    return mean, _mean((values - mean[..., None]).abs(), weights).sum(1) + 1e-3
-
-
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
     """Weighted means ``(N, C)`` of ``values (N, C, P)``."""
     return (values * weights[:, None]).sum(2) / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Iteratively reweighted least squares with Cauchy weights.
 
     Returns:
-        coefficients ``(N, 4)`` of ``values (N, P, 1)``, and the mean deviation ``(N,)`` that they leave.
+        coefficients ``(N, 4)`` of ``values (N, P, 1)``, the mean deviation ``(N,)`` that they leave, and the weights
+        ``(N, P)``.
     """
     prior = torch.diag(torch.tensor([1e-6, PRIOR, PRIOR, PRIOR], device=basis.device))
     steady = weights
@@ -142,4 +138,4 @@ def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor,
         coefficients = torch.linalg.solve(weighted @ basis + prior, weighted @ values)
         residual = (values - basis @ coefficients).abs()
         steady = weights / (1 + (residual[..., 0] / ROBUST).square())
-    return coefficients[..., 0], _mean(residual.transpose(1, 2), steady)[:, 0] + 1e-3
+    return coefficients[..., 0], _mean(residual.transpose(1, 2), steady)[:, 0] + 1e-3, steady

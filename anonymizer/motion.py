@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ LINGER = 3  # frames for which a face is assumed before its first and after its 
 LINGER_CUT = 9  # the same for a face that the border or something before it cuts: it may show where no detector sees it
 WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 AHEAD = 8  # frames for which constant velocity is believed
+OUTSIDE = 0.25  # distance from the border, over the size of the box, from which nothing of the face is in the frame
 CALM = 0.5  # cost up to which the way between two looks is taken to be straight
 
 
@@ -124,12 +125,17 @@ class Track:
 
     def _beyond(self, frame: int, sights: Sequence[Sight]) -> Sight:
         """``sights``: from the end that is nearer to ``frame``; the velocity is taken over a few frames."""
+        end, centre = sights[0], sights[0].points[:2].mean(0)
+        place = np.clip(centre + self._way(frame, sights), 0, self._limit)
+        return Sight(frame, end.points + place - centre, 0.0, seen=False)
+
+    def _way(self, frame: int, sights: Sequence[Sight]) -> Array:
+        """How far a face goes until ``frame`` from the first of ``sights``, at the velocity over a few frames."""
         end = sights[0]
         other = next((sight for sight in sights if abs(sight.frame - end.frame) >= LINGER), sights[-1])
         ahead = np.clip(frame - end.frame, -AHEAD, AHEAD)
         before, centre = (sight.points[:2].mean(0) for sight in (other, end))
-        place = centre + np.float32(ahead / ((end.frame - other.frame) or 1)) * (centre - before)
-        return Sight(frame, end.points + np.clip(place, 0, self._limit) - centre, 0.0, seen=False)
+        return np.float32(ahead / ((end.frame - other.frame) or 1)) * (centre - before)
 
     def away(self, frame: int) -> int:
         """How many frames there are to its sightings; 0 between them."""
@@ -155,6 +161,26 @@ class Track:
         after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
         ways = [self._beyond(frame, way) for way in (self.sights[:after][::-1], self.sights[after:]) if way]
         return any(self._is_cut(sight.points) for sight in (self.at(frame), *ways))
+
+    def has_left(self, frame: int, moved: Callable[[int, int], Array]) -> bool:
+        """Whether a face that was not seen is gone: both its own way and that of the picture lead out of the frame.
+
+        Args:
+            moved: how far the whole picture moved between two frames, in pixels.
+        """
+        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
+        if after < len(self.sights) and self.sights[after].frame == frame:
+            return False
+        ways = [way for way in (self.sights[:after][::-1], self.sights[after:]) if way]
+        return all(
+            self._is_outside(way[0].points + by)
+            for way in ways
+            for by in (self._way(frame, way), moved(way[0].frame, frame) - moved(frame, way[0].frame))
+        )
+
+    def _is_outside(self, points: Array) -> bool:
+        margin = OUTSIDE * (points[1] - points[0])
+        return bool((points[1] + margin < 0).any() or (points[0] - margin > self._limit).any())
 
     def _is_cut(self, points: Array) -> bool:
         return bool((points[0] < 0).any() or (points[1] > self._limit).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -15,7 +16,41 @@ from anonymizer.face_model import FaceModel, measure_expression
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
 from anonymizer.trust import Belief, believe
 
+FADES = 60  # frames in which the doubt about a light that was measured earlier doubles, and after which it is forgotten
+LIKELY, UNLIKELY = 1.25, 1.75  # doubt over that about an earlier light, from which that one begins to count, and alone
+
+GUESS = 0.35  # how much larger a mesh is made, times the share of it that lies beyond the border
 SHARP = 1.0  # detail of a face of which too little lies in the frame to tell
+
+
+def keep_light(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
+    """Give faces of a video that something hides in part the light, and the sharpness, that they had shortly before.
+
+    What stands before a face has another colour: skin then seems to vary more than it did.
+
+    Args:
+        observed: its frames in order, in batches, with tracked faces.
+    """
+    known: dict[int, tuple[int, float, Tensor]] = {}  # by track: frame of the video, doubt, look
+    start = 0  # frames that went by
+    for frames, belief in observed:
+        look, doubts = belief.look.clone(), _doubt(belief).tolist()
+        for row in belief.usable.nonzero()[:, 0].tolist():
+            track, number = int(belief.faces.tracks[row]), start + int(belief.faces.frame[row])
+            since, least, before = known.get(track, (number, doubts[row], look[row]))
+            ratio = doubts[row] / (least * (1 + (number - since) / FADES))
+            if ratio <= 1:
+                known[track] = number, doubts[row], belief.look[row]
+            look[row] = look[row].lerp(before, min(max((ratio - LIKELY) / (UNLIKELY - LIKELY), 0), 1))
+        start += len(frames)
+        known = {track: light for track, light in known.items() if start - light[0] <= FADES}
+        yield frames, replace(belief, look=look)
+
+
+def _doubt(belief: Belief) -> Tensor:
+    """How far it is from sure that the light was measured on skin alone, ``(N,)``, more than 0."""
+    measured = light.Light.of(belief.look[:, : light.NUMBERS])
+    return measured.contrast + measured.saturation + 1 - belief.meshes.presence
 
 
 class Observer:
@@ -37,10 +72,12 @@ class Observer:
             return belief
         meshes, look, conditions = belief.meshes[rows], belief.look.clone(), belief.conditions.clone()
         look[rows] = self._look(frames, belief.faces.frame[rows], meshes)
+        points = belief.meshes.points.clone()
+        points[rows] = _generous(meshes.points, frames.size)
         pose = self._model.pose(meshes.points)
         lengths = measure_expression(self._model.unpose(meshes.points, pose))
         conditions[rows] = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
-        return replace(belief, look=look, conditions=conditions)
+        return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
 
     def _look(self, frames: Frames, frame: Tensor, meshes: Meshes) -> Tensor:
         crops = crop_of_mesh(meshes.points)
@@ -51,6 +88,13 @@ class Observer:
         canvases = Canvases.around(self._model.outline(meshes.points))
         details = [_detail(frames.pixels[index], canvases, row) for row, index in enumerate(frame.tolist())]
         return torch.cat([shades, (torch.stack(details) / frames.peak).log()[:, None]], dim=1)
+
+
+def _generous(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Meshes ``(N, 468, 3)``, larger around what frames of ``size`` show of them: how large the rest is, is a guess."""
+    shown = geometry.within(points, size)[..., None].float()
+    centre = (points * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
+    return centre + (points - centre) * (1 + GUESS * (1 - shown.mean(1, keepdim=True)))
 
 
 def _detail(picture: Tensor, canvases: Canvases, row: int) -> Tensor:

@@ -208,7 +208,7 @@ class _Follower:
 
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
         extents = [(track, *self._extent(track)) for track in self._tracks if track.sure]
-        here = [track for track, start, end in extents if start <= frame <= end]
+        here = [t for t, start, end in extents if start <= frame <= end and not t.has_left(frame, self._moved)]
         numbers = self._names.name(frame, here, self._pictures)
         faces = [(self._at(frame, track), number) for track, number in zip(here, numbers, strict=True)]
         boxes = boxes_of([sight for sight, _ in faces])

@@ -26,6 +26,7 @@ OPAQUE = 0.7  # opacity from which a patch hides what is behind it
 COVERED = 0.5  # the same at landmarks, which lie less exactly, near the edge of a patch some of them
 HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 FILLED = 0.65  # share of the middle of the detected box that it has to cover
+WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
 LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
@@ -77,9 +78,12 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
 
     Where the detector saw the face, a mesh must agree with it, and if none does, as on dark and blurred faces, the
     average face is better than none. Where other frames only tell about where the face is, the network knows better,
-    unless what it found there is the face of a neighbour.
+    unless what it found there is the face of a neighbour. Where they tell of a part of a face and it finds nothing,
+    that part may lie anywhere near: such a face is only expected.
     """
-    found, expected = meshes.presence >= PRESENCE, faces.scores > EXPECTED
+    found = meshes.presence >= PRESENCE
+    faces = replace(faces, scores=faces.scores.where(faces.seen | found | _is_whole(faces), EXPECTED))
+    expected = faces.scores > EXPECTED
     met = overlap(meshes, faces) >= NEAR
     near = met.diagonal() | agrees(meshes, faces)
     moved = ~faces.seen & found & (near | ~met.any(1)) & meshes.points.isfinite().all(2).all(1)
@@ -97,7 +101,7 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
         meshes = _with_average(meshes, faces, average, model)
         average &= agrees(meshes, faces)
     usable |= average
-    alone = ~(moved & _twice(faces, usable))
+    alone = ~(moved & _twice(faces, meshes, usable))
     belief, vacant = Belief.blind(faces[alone]), expected_at[moved & ~near | ~alone]
     return replace(belief, meshes=meshes[alone], usable=usable[alone], average=average[alone], vacant=vacant)
 
@@ -116,9 +120,10 @@ def _with_average(meshes: Meshes, faces: Faces, rows: Tensor, model: FaceModel) 
     return Meshes(points, meshes.presence * ~rows)
 
 
-def _twice(faces: Faces, usable: Tensor) -> Tensor:
+def _twice(faces: Faces, meshes: Meshes, usable: Tensor) -> Tensor:
     """Whether in the place of each face there is another that is usable and better known, ``(N,)``."""
-    same = (geometry.box_iou(faces.boxes, faces.boxes) >= SAME) & (faces.frame[:, None] == faces.frame)
+    places = _boxes(meshes).where(usable[:, None], faces.boxes)  # detectors box what is left of a face
+    same = (geometry.box_iou(places, places) >= SAME) & (faces.frame[:, None] == faces.frame)
     known = faces.seen + faces.scores
     better = (known[:, None] < known) | (known[:, None] == known).triu(1)
     return (same & better & usable).any(1)
@@ -140,6 +145,12 @@ def agrees(meshes: Meshes, faces: Faces) -> Tensor:
     return ((apart <= AGREEMENT) & same) | ((apart <= PARTLY) & _reaches_beyond(meshes, faces))
 
 
+def _is_whole(faces: Faces) -> Tensor:
+    """Whether boxes have the shape of faces that nothing cuts, ``(N,)``."""
+    width, height = faces.sizes.unbind(1)
+    return (WHOLE[0] * height <= width) & (width <= WHOLE[1] * height)
+
+
 def _reaches_beyond(meshes: Meshes, faces: Faces) -> Tensor:
     """Whether the network surely sees a face of which the detected box is a part, ``(N,)``."""
     boxes = _boxes(meshes)
@@ -154,19 +165,21 @@ def overlap(meshes: Meshes, faces: Faces) -> Tensor:
     return geometry.box_iou(_boxes(meshes), faces.boxes) * (faces.frame[:, None] == faces.frame)
 
 
-def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel) -> Tensor:
-    """Whether each patch is made of numbers and covers the face, ``(N,)`` on the host.
+def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel, size: tuple[int, int]) -> Tensor:
+    """Whether each patch is made of numbers and covers the face in frames of ``size``, ``(N,)`` on the host.
 
     It has to cover the eyes, the nose, the mouth and the middle of the box of the face, and of the mesh what faces the
-    camera.
+    camera. Of box and mesh, what lies in the frame counts.
     """
-    inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3)
+    middle = faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]
+    shown = geometry.within(middle, size)
+    inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3) & geometry.within(meshes.points, size)
     on_mesh = _opacity(patches, meshes.points[..., :2]) > OPAQUE
     landmarks = torch.lerp(faces.landmarks.mean(1, keepdim=True), faces.landmarks, NEARER[:, None])
     on_features = _opacity(patches, landmarks) > COVERED
-    in_box = _opacity(patches, faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]) > OPAQUE
-    covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1).clamp(min=1)
-    covered &= on_features.all(1) & (in_box.float().mean(1) >= FILLED)
+    in_box = _opacity(patches, middle) > OPAQUE
+    covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1)
+    covered &= on_features.all(1) & ((in_box & shown).sum(1) >= FILLED * shown.sum(1))
     return covered & patches.colour.sum((1, 2, 3)).isfinite().cpu()
 
 

@@ -69,3 +69,16 @@ def test_a_pan_is_no_cut_and_faces_move_with_the_picture() -> None:
     for n in range(20 - CONFIG.track.window, 40):
         assert list(tracked[n]) == [0]
         assert covers(tracked[n], next(iter(script(n))))
+
+
+def test_a_face_that_a_pan_takes_out_of_the_picture_is_let_go() -> None:
+    wide = scene()[:6, :16].repeat_interleave(4, 0).repeat_interleave(4, 1)  # (24, 64)
+    left = [0] * 20 + [6, 12, 18, 24] + [30] * 20
+    pictures = torch.stack([wide[:, start : start + 32] for start in left])
+
+    def script(n: int) -> dict[Box, float]:
+        x = 230 - 10 * left[n]
+        return {square(x, 100): 0.9} if x > 0 else {}  # the last of it is in the frame once more
+
+    tracked, _ = run(script, pictures)
+    assert frames_of(tracked, 0) == list(range(24))

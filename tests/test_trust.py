@@ -11,6 +11,7 @@ from anonymizer.trust import averaged, believe, hides
 
 MODEL = load_face_model()
 SIZE = 60.0  # distance of the eyes
+FRAME = (300, 400)  # height and width
 
 
 @pytest.fixture
@@ -106,6 +107,21 @@ def test_the_whole_mesh_of_a_face_that_is_partly_hidden_is_used(
     assert not len(belief.vacant)
 
 
+def test_a_part_of_a_face_that_nobody_sees_is_only_expected(face: Faces, mesh: Meshes) -> None:
+    absent = replace(mesh, presence=torch.zeros(1))
+    hidden = believe(absent, narrowed(face, 0.5, seen=False), MODEL)
+    assert not hidden.usable.any()
+    assert hidden.faces.scores.tolist() == [0]
+    assert believe(absent, narrowed(face, 0.5, seen=True), MODEL).faces.scores.tolist() == [1]
+    assert believe(absent, narrowed(face, 1.0, seen=False), MODEL).faces.scores.tolist() == [1]
+
+
+def test_two_faces_with_one_mesh_are_one_though_the_detector_saw_a_part(face: Faces, mesh: Meshes) -> None:
+    other = replace(elsewhere(face, 0.1, 0.6, seen=False), tracks=torch.tensor([2]))
+    belief = believe(Meshes.cat([mesh, mesh]), Faces.cat([narrowed(face, 0.68), other]), MODEL)
+    assert belief.faces.tracks.tolist() == face.tracks.tolist()
+
+
 def test_what_the_mesh_network_sees_is_not_left_bare_by_an_average_face_beside_it(face: Faces, mesh: Meshes) -> None:
     small = replace(
         face,
@@ -164,17 +180,25 @@ def disc(face: Faces, shift: float = 0.0, opacity: float = 1.0) -> Patches:
 
 
 def test_what_hides_a_face(face: Faces, mesh: Meshes) -> None:
-    assert hides(disc(face), mesh, face, MODEL).all()
-    assert not hides(disc(face, opacity=0.4), mesh, face, MODEL).any()
-    assert not hides(disc(face, shift=0.45), mesh, face, MODEL).any()
+    assert hides(disc(face), mesh, face, MODEL, FRAME).all()
+    assert not hides(disc(face, opacity=0.4), mesh, face, MODEL, FRAME).any()
+    assert not hides(disc(face, shift=0.45), mesh, face, MODEL, FRAME).any()
     broken = disc(face)
-    assert not hides(replace(broken, colour=broken.colour / 0), mesh, face, MODEL).any()
+    assert not hides(replace(broken, colour=broken.colour / 0), mesh, face, MODEL, FRAME).any()
+
+
+def test_of_a_face_that_the_border_cuts_what_is_in_the_frame_must_be_hidden(face: Faces, mesh: Meshes) -> None:
+    cut = (FRAME[0], int(face.boxes[0, 0] + 0.4 * face.sizes[0, 0]))
+    bare = disc(face, shift=0.27)
+    assert hides(bare, mesh, face, MODEL, FRAME).all()
+    assert not hides(bare, mesh, face, MODEL, cut).any()
+    assert hides(disc(face), mesh, face, MODEL, cut).all()
 
 
 def test_the_nose_of_a_profile_must_be_hidden(face: Faces, mesh: Meshes) -> None:
     aside = face.landmarks.clone()
     aside[0, 2, 0] = face.boxes[0, 0] - 0.3 * face.sizes[0, 0]
-    assert not hides(disc(face), mesh, replace(face, landmarks=aside), MODEL).any()
+    assert not hides(disc(face), mesh, replace(face, landmarks=aside), MODEL, FRAME).any()
 
 
 def test_a_face_that_its_mesh_does_not_hide_gets_the_average_face_where_it_was_seen(face: Faces, mesh: Meshes) -> None:

@@ -59,7 +59,7 @@ class Synthetic:
         for rows, canvases in self._poses(belief):
             views = self._views(belief, rows, [seeds[row] for row in rows.tolist()], int(canvases.size[0]))
             made = self._renderer.render(frames, rows, belief, views, canvases)
-            hidden = hides(made, belief.meshes[rows], faces[rows], self._model)
+            hidden = hides(made, belief.meshes[rows], faces[rows], self._model, frames.size)
             for row, good in zip(rows.tolist(), hidden.tolist(), strict=True):
                 new = Outcome.AVERAGE if belief.average[row] else Outcome.GENERATED
                 outcomes[row] = new if good else Outcome.FAILED
