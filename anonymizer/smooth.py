@@ -2,8 +2,9 @@
 
 Frames are taken in pairs, equally far before and after, so that steady motion stays (zero phase). A pair counts
 the less, the further its mean lies from the frame between, so that what is quick stays quick: a bilateral filter
-(Tomasi and Manduchi, ICCV 1998) over time, for each point and each number on its own. Lids and lips, which move some
-points by a multiple of ``POINT``, are not held back.
+(Tomasi and Manduchi, ICCV 1998) over time, for each point and each number on its own. How a head is held is found from
+all points, and hardly trembles; it is taken out before the shape is averaged over longer. Lids and lips, which move
+some points by a multiple of ``SHAPE``, are not held back.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from torch import Tensor
 
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Frames
+from anonymizer.face_model import load_face_model
 from anonymizer.trust import Belief
 
 REACH = 6  # frames before and after
-SPREAD = 1.0  # of the Gaussian over time, in frames, for points: what is quick must not lose its reach
+QUICK = 0.7  # of the Gaussian over time, in frames, for how heads are held: what is quick must not lose its reach
+STEADY = 3.0  # the same for shapes
 SLOW = 4.0  # the same for light and sharpness, and for what portraits are chosen by, which dissolve into each other
 POINT = 0.012  # distance over the size of the face from which a pair of points counts little
+SHAPE = torch.tensor([[0.02]])  # the same for canonical points, in distances between the eyes
 LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
-
 CONDITIONS = torch.tensor(CELL)[:, None] / 2  # the same for what portraits are chosen by: cuts stay cuts
 
 Key = tuple[int, int]  # track and frame of the video
@@ -33,11 +36,19 @@ Key = tuple[int, int]  # track and frame of the video
 
 @dataclass(frozen=True)
 class _Part:
-    """A batch, and the number of its first frame in the video."""
+    """A batch, the number of its first frame in the video, and the canonical shapes ``(N, 468, 3)`` of its faces."""
 
     start: int
     frames: Frames
     belief: Belief
+    shapes: Tensor
+
+    @classmethod
+    def of(cls, start: int, frames: Frames, belief: Belief) -> _Part:
+        model, shapes = load_face_model(), belief.meshes.points.clone()
+        usable = shapes[belief.usable]
+        shapes[belief.usable] = model.unpose(usable, model.pose(usable))
+        return cls(start, frames, belief, shapes)
 
     @property
     def end(self) -> int:
@@ -65,7 +76,7 @@ def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, 
     for frames, belief in observed:
         if not len(frames):
             continue
-        held.append(_Part(count, frames, belief))
+        held.append(_Part.of(count, frames, belief))
         count += len(frames)
         for part in [part for part in held if done <= part.start and part.end + REACH <= count]:
             yield part.frames, _smoothed(part, held)
@@ -88,9 +99,11 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     points, look, conditions = (value.clone() for value in (belief.meshes.points, belief.look, belief.conditions))
     every_points = torch.cat([other.belief.meshes.points for other in held])
     every_look = torch.cat([other.belief.look for other in held])
+    every_shapes = torch.cat([other.shapes for other in held])
     every_conditions = torch.cat([other.belief.conditions for other in held])
     tolerance = POINT * belief.faces.sizes[rows].amax(1)[:, None, None]
-    points[rows] = _average(points[rows], every_points, pairs, SPREAD, tolerance)
+    pose = load_face_model().pose(_average(points[rows], every_points, pairs, QUICK, tolerance))
+    points[rows] = load_face_model().place(_average(part.shapes[rows], every_shapes, pairs, STEADY, SHAPE), pose)
     look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SLOW, LOOK[:, None])[..., 0]
     conditions[rows] = _average(conditions[rows, :, None], every_conditions[..., None], pairs, SLOW, CONDITIONS)[..., 0]
     return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
@@ -119,7 +132,7 @@ def _average(
 
     Args:
         spread: of the Gaussian over time, in frames.
-        tolerance: distance from which the mean of a pair counts little, ``(N, 1, 1)`` or ``(P, 1)``.
+        tolerance: distance from which the mean of a pair counts little, ``(N, 1, 1)``, ``(P, 1)`` or ``(1, 1)``.
     """
     total, weights = values, torch.ones(*values.shape[:2], 1)
     for distance, (before, after) in enumerate(pairs, start=1):

@@ -57,6 +57,14 @@ def test_a_face_that_rests_or_moves_steadily_trembles_less_and_does_not_lag(spee
     assert (smoothed - true)[inner].mean(0).abs().max() < 0.01 * SIZE
 
 
+def test_a_head_that_shakes_goes_on_shaking_while_its_shape_rests() -> None:
+    shake = torch.randn(40, 1, 3, generator=torch.Generator().manual_seed(2)) * 0.05 * SIZE
+    smoothed = ways(smooth(video(MEAN + shake + tremble(40))))[REACH:-REACH]
+    moved = smoothed.mean(1, keepdim=True) - MEAN.mean(0)
+    assert (moved - shake[REACH:-REACH]).norm(dim=2).mean() < 0.3 * shake.norm(dim=2).mean()
+    assert (smoothed - moved - MEAN).norm(dim=2).mean() < 0.5 * tremble(40).norm(dim=2).mean()
+
+
 def test_a_blink_stays() -> None:
     seen = MEAN.expand(30, -1, -1).clone()
     seen[14:16, 159, 1] += 0.2 * SIZE  # the upper lid, for two frames
