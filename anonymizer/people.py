@@ -19,6 +19,7 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Frames
@@ -122,9 +123,12 @@ class Names:
         self._people.meet(seen, {track.number for track in tracks})
         return [track.number if holders.get(track.number, track) is track else UNTRACKED for track in tracks]
 
-    def replaced(self, before: Sequence[Sight], after: Sequence[Sight], pictures: Pictures) -> bool:
-        """Whether in the place of a face of one look there is somebody else in the next."""
-        pairs = [(before[a], after[b]) for a, b in np.argwhere(near(before, after))]
+    def replaced(
+        self, before: Sequence[Sight], after: Sequence[Sight], moved: NDArray[np.float32], pictures: Pictures
+    ) -> bool:
+        """Whether in the place of a face of one look, ``moved (2,)`` pixels on, there is somebody else in the next."""
+        expected = [sight._replace(points=sight.points + moved) for sight in before]
+        pairs = [(before[a], after[b]) for a, b in np.argwhere(near(expected, after))]
         if not self._recognizer or not pairs:
             return False
         frames = [pairs[0][0].frame, pairs[0][1].frame]

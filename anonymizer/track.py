@@ -93,11 +93,11 @@ class _Follower:
         frames = range(self._done + 1, stop + 1)
         changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
         self._moves |= {frame: move for frame in changes if (move := self._movement(frame)) is not None}
-        cuts = [frame for frame in changes if frame not in self._moves and self._jump(frame) > MAYBE_CUT]
+        cuts = [frame for frame in changes if self._jump(frame) > MAYBE_CUT]
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
         keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
-        self._cuts += [cut for cut in cuts if self._jump(cut) > CUT or self._replaced(found[cut - 1], found[cut])]
+        self._cuts += [cut for cut in cuts if self._is_cut(cut, found[cut - 1], found[cut])]
         found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
         del found[self._done]
         for frame in sorted(found):
@@ -126,8 +126,11 @@ class _Follower:
         pairs = [(before, frame), (before, frame + FLASH), (before - FLASH, frame)]
         return min(self._unlike(*pair) for pair in pairs)
 
-    def _replaced(self, before: Sequence[Sight], after: Sequence[Sight]) -> bool:
-        return self._names.replaced(before, after, self._pictures)
+    def _is_cut(self, frame: int, before: Sequence[Sight], after: Sequence[Sight]) -> bool:
+        """A picture that moved is no other scene, unless there are other people in it."""
+        if self._jump(frame) > CUT and frame not in self._moves:
+            return True
+        return self._names.replaced(before, after, self._moved(frame - 1, frame), self._pictures)
 
     def _unlike(self, a: int, b: int) -> float:
         """Unlikeness of two frames, or of the first and the last that there are."""
