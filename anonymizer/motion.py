@@ -179,7 +179,8 @@ class Track:
         )
 
     def _is_outside(self, points: Array) -> bool:
-        margin = OUTSIDE * (points[1] - points[0])
+        """Whether nothing of a face is in the frame, however little of it the last box held."""
+        margin = OUTSIDE * np.max([sight.points[1] - sight.points[0] for sight in self.sights], axis=0)
         return bool((points[1] + margin < 0).any() or (points[0] - margin > self._limit).any())
 
     def _is_cut(self, points: Array) -> bool:

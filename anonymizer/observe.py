@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry, light, sharpness
-from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.batches import UNTRACKED, Faces, Frames, Meshes
 from anonymizer.canvas import Canvases
 from anonymizer.face_model import FaceModel, measure_expression
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
 from anonymizer.trust import Belief, believe
 
-FADES = 60  # frames in which the doubt about a light that was measured earlier doubles, and after which it is forgotten
+FADES = 60  # frames after which a light that was measured earlier is forgotten; until then, doubt about it doubles
 LIKELY, UNLIKELY = 1.25, 1.75  # doubt over that about an earlier light, from which that one begins to count, and alone
 
 GUESS = 0.35  # how much larger a mesh is made, times the share of it that lies beyond the border
@@ -26,7 +26,8 @@ SHARP = 1.0  # detail of a face of which too little lies in the frame to tell
 def keep_light(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
     """Give faces of a video that something hides in part the light, and the sharpness, that they had shortly before.
 
-    What stands before a face has another colour: skin then seems to vary more than it did.
+    What stands before a face has another colour: skin then seems to vary more than it did. Where a cut shows the same
+    person in harder light, that of the other scene is kept too long.
 
     Args:
         observed: its frames in order, in batches, with tracked faces.
@@ -39,8 +40,9 @@ def keep_light(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Fram
             track, number = int(belief.faces.tracks[row]), start + int(belief.faces.frame[row])
             since, least, before = known.get(track, (number, doubts[row], look[row]))
             ratio = doubts[row] / (least * (1 + (number - since) / FADES))
-            if ratio <= 1:
+            if ratio <= 1 or number - since > FADES or track == UNTRACKED:
                 known[track] = number, doubts[row], belief.look[row]
+                continue
             look[row] = look[row].lerp(before, min(max((ratio - LIKELY) / (UNLIKELY - LIKELY), 0), 1))
         start += len(frames)
         known = {track: light for track, light in known.items() if start - light[0] <= FADES}
@@ -94,7 +96,8 @@ def _generous(points: Tensor, size: tuple[int, int]) -> Tensor:
     """Meshes ``(N, 468, 3)``, larger around what frames of ``size`` show of them: how large the rest is, is a guess."""
     shown = geometry.within(points, size)[..., None].float()
     centre = (points * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
-    return centre + (points - centre) * (1 + GUESS * (1 - shown.mean(1, keepdim=True)))
+    share = shown.mean(1, keepdim=True)
+    return torch.where(share > 0, centre + (points - centre) * (1 + GUESS * (1 - share)), points)
 
 
 def _detail(picture: Tensor, canvases: Canvases, row: int) -> Tensor:

@@ -22,8 +22,9 @@ class _End:
 def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Iterate over ``items`` on a thread that runs up to ``depth`` items ahead.
 
-    An exception of ``items`` is raised here, after the items before it. Once this generator is closed, the thread
-    does not touch ``items`` any more; it has closed them if they are a generator that it began.
+    An exception of ``items`` is raised here, after the items before it, unless this generator was closed by then.
+    Once it is closed, the thread does not touch ``items`` any more; it has closed them if they are a generator that it
+    began.
     """
     queue: Queue[T | _End] = Queue(depth)
     stopped, working = Event(), Lock()

@@ -34,7 +34,7 @@ def soften(pictures: Tensor, wanted: Tensor) -> Tensor:
     """Blur the brightness of pictures until their middle holds no more than the wanted detail; never sharpen it.
 
     Args:
-        pictures: ``(N, C, S, S)``, sides a multiple of 32.
+        pictures: ``(N, C, S, S)`` in 0..1, sides a multiple of 32.
         wanted: ``(N,)``, see ``detail``.
     """
     grey = pictures.mean(1, keepdim=True)
@@ -45,7 +45,7 @@ def soften(pictures: Tensor, wanted: Tensor) -> Tensor:
         coarser = blur(finer, distance)
         result = torch.lerp(result, coarser, share)  # where the share is 1, the next one goes on from here
         finer = coarser
-    return pictures if result is grey else pictures + (result - grey)
+    return pictures if result is grey else (pictures + (result - grey)).clamp_(0, 1)
 
 
 def _shares(grey: Tensor, wanted: Tensor) -> list[Tensor]:

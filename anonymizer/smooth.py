@@ -102,8 +102,8 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     every_shapes = torch.cat([other.shapes for other in held])
     every_conditions = torch.cat([other.belief.conditions for other in held])
     tolerance = POINT * belief.faces.sizes[rows].amax(1)[:, None, None]
-    pose = load_face_model().pose(_average(points[rows], every_points, pairs, QUICK, tolerance))
-    points[rows] = load_face_model().place(_average(part.shapes[rows], every_shapes, pairs, STEADY, SHAPE), pose)
+    model, shapes = load_face_model(), _average(part.shapes[rows], every_shapes, pairs, STEADY, SHAPE)
+    points[rows] = model.place(shapes, model.pose(_average(points[rows], every_points, pairs, QUICK, tolerance)))
     look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SLOW, LOOK[:, None])[..., 0]
     conditions[rows] = _average(conditions[rows, :, None], every_conditions[..., None], pairs, SLOW, CONDITIONS)[..., 0]
     return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)

@@ -12,6 +12,7 @@ from anonymizer import geometry
 from anonymizer.batches import MESH_POINTS, Faces, Meshes, Patches
 from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
+from anonymizer.motion import WHOLE
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
@@ -26,7 +27,6 @@ OPAQUE = 0.7  # opacity from which a patch hides what is behind it
 COVERED = 0.5  # the same at landmarks, which lie less exactly, near the edge of a patch some of them
 HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 FILLED = 0.65  # share of the middle of the detected box that it has to cover
-WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
 LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
@@ -78,11 +78,11 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
 
     Where the detector saw the face, a mesh must agree with it, and if none does, as on dark and blurred faces, the
     average face is better than none. Where other frames only tell about where the face is, the network knows better,
-    unless what it found there is the face of a neighbour. Where they tell of a part of a face and it finds nothing,
-    that part may lie anywhere near: such a face is only expected.
+    unless what it found there is the face of a neighbour. Where there is a part of a face and it finds nothing, the
+    rest may lie anywhere near: such a face counts as expected only, in every frame alike.
     """
     found = meshes.presence >= PRESENCE
-    faces = replace(faces, scores=faces.scores.where(faces.seen | found | _is_whole(faces), EXPECTED))
+    faces = replace(faces, scores=faces.scores.where(found | _is_whole(faces), EXPECTED))
     expected = faces.scores > EXPECTED
     met = overlap(meshes, faces) >= NEAR
     near = met.diagonal() | agrees(meshes, faces)
@@ -169,11 +169,11 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel, size
     """Whether each patch is made of numbers and covers the face in frames of ``size``, ``(N,)`` on the host.
 
     It has to cover the eyes, the nose, the mouth and the middle of the box of the face, and of the mesh what faces the
-    camera. Of box and mesh, what lies in the frame counts.
+    camera. Of box and mesh, what lies in the frame counts, or all if nothing does.
     """
     middle = faces.boxes[:, None, :2] + MIDDLE * faces.sizes[:, None]
-    shown = geometry.within(middle, size)
-    inner = (model.own > 0.5) & (model.facing(meshes.points) > 0.3) & geometry.within(meshes.points, size)
+    shown = _in_frame(torch.ones(MIDDLE.shape[:1], dtype=torch.bool), middle, size)
+    inner = _in_frame((model.own > 0.5) & (model.facing(meshes.points) > 0.3), meshes.points, size)
     on_mesh = _opacity(patches, meshes.points[..., :2]) > OPAQUE
     landmarks = torch.lerp(faces.landmarks.mean(1, keepdim=True), faces.landmarks, NEARER[:, None])
     on_features = _opacity(patches, landmarks) > COVERED
@@ -181,6 +181,12 @@ def hides(patches: Patches, meshes: Meshes, faces: Faces, model: FaceModel, size
     covered = (on_mesh & inner).sum(1) >= HIDDEN * inner.sum(1)
     covered &= on_features.all(1) & ((in_box & shown).sum(1) >= FILLED * shown.sum(1))
     return covered & patches.colour.sum((1, 2, 3)).isfinite().cpu()
+
+
+def _in_frame(wanted: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Those of the ``wanted`` points that lie in frames of ``size``, or all where none does, ``(N, P)``."""
+    shown = geometry.within(points, size) & wanted
+    return shown | (wanted & ~shown.any(1, keepdim=True))
 
 
 def _opacity(patches: Patches, points: Tensor) -> Tensor:

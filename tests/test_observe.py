@@ -40,6 +40,14 @@ def looks(count: int) -> Tensor:
     return look
 
 
+@pytest.mark.parametrize("size", [1, 7, 200])
+def test_how_long_light_is_kept_does_not_depend_on_the_batches(size: int) -> None:
+    seen = looks(200)
+    seen[1:, 0], seen[1:, SATURATION] = -1.0, 2.0
+    assert torch.equal(kept(seen, size)[: FADES + 1, 0], torch.zeros(FADES + 1))
+    assert torch.equal(kept(seen, size)[FADES + 1 :], seen[FADES + 1 :])
+
+
 @pytest.mark.parametrize("size", [1, 7, 40])
 def test_a_face_behind_something_of_another_colour_keeps_its_light(size: int) -> None:
     seen = looks(40)
@@ -63,6 +71,7 @@ def test_a_mesh_that_the_border_cuts_is_larger_around_what_is_seen_of_it() -> No
     mesh = load_face_model().mean[None] * 60 + torch.tensor([200.0, 150, 0])
     assert torch.allclose(_generous(mesh, (400, 400)), mesh, atol=1e-3)
     larger = _generous(mesh, (150, 400))
+    assert torch.equal(_generous(mesh, (20, 20)), mesh), "nothing is shown, so nothing tells where the middle is"
     seen = (mesh[0, :, 1] <= 150) & (mesh[0, :, 1] >= 0)
     assert (larger[0, seen, :2].mean(0) - mesh[0, seen, :2].mean(0)).abs().max() < 1e-2
     assert 1.1 < (larger[0, 454] - larger[0, 234]).norm() / (mesh[0, 454] - mesh[0, 234]).norm() < 1.35

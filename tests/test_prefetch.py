@@ -97,15 +97,3 @@ def test_an_interrupted_start_leaves_the_source_alone(began: bool, monkeypatch: 
         next(prefetch(source, 2))
     source.close()
     assert not threads()
-
-
-def test_an_error_while_the_source_is_closed_is_told() -> None:
-    def items() -> Iterator[int]:
-        try:
-            yield from range(1000)
-        finally:
-            raise BrokenError
-
-    ahead = prefetch(items(), 5)
-    with pytest.raises(BrokenError):
-        list(ahead)

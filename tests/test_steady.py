@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import torch
 
-from anonymizer.batches import Faces, Frames
+from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.steady import HOLD, Steady
 
@@ -45,6 +45,10 @@ def test_a_later_failure_begins_anew_and_gives_its_own_reason() -> None:
 
 def test_faces_do_not_hold_each_other() -> None:
     assert hold(Steady(), [BAD, GOOD, GOOD, GOOD], [1, 2, 1, 2]) == [BAD, GOOD, BAD, GOOD]
+
+
+def test_faces_that_are_nobodys_do_not_hold_each_other() -> None:
+    assert hold(Steady(), [BAD, GOOD], [UNTRACKED] * 2) == [BAD, GOOD]
 
 
 def test_what_was_only_expected_holds_nothing() -> None:

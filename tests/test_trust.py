@@ -107,13 +107,13 @@ def test_the_whole_mesh_of_a_face_that_is_partly_hidden_is_used(
     assert not len(belief.vacant)
 
 
-def test_a_part_of_a_face_that_nobody_sees_is_only_expected(face: Faces, mesh: Meshes) -> None:
+def test_a_part_of_a_face_without_a_mesh_is_only_expected_in_every_frame_alike(face: Faces, mesh: Meshes) -> None:
     absent = replace(mesh, presence=torch.zeros(1))
-    hidden = believe(absent, narrowed(face, 0.5, seen=False), MODEL)
-    assert not hidden.usable.any()
-    assert hidden.faces.scores.tolist() == [0]
-    assert believe(absent, narrowed(face, 0.5, seen=True), MODEL).faces.scores.tolist() == [1]
-    assert believe(absent, narrowed(face, 1.0, seen=False), MODEL).faces.scores.tolist() == [1]
+    for seen in (False, True):
+        hidden = believe(absent, narrowed(face, 0.5, seen=seen), MODEL)
+        assert not hidden.usable.any()
+        assert hidden.faces.scores.tolist() == [0]
+        assert believe(absent, narrowed(face, 1.0, seen=seen), MODEL).faces.scores.tolist() == [1]
 
 
 def test_two_faces_with_one_mesh_are_one_though_the_detector_saw_a_part(face: Faces, mesh: Meshes) -> None:
@@ -193,6 +193,12 @@ def test_of_a_face_that_the_border_cuts_what_is_in_the_frame_must_be_hidden(face
     assert hides(bare, mesh, face, MODEL, FRAME).all()
     assert not hides(bare, mesh, face, MODEL, cut).any()
     assert hides(disc(face), mesh, face, MODEL, cut).all()
+
+
+def test_of_a_face_whose_middle_has_left_the_frame_all_must_be_hidden(face: Faces, mesh: Meshes) -> None:
+    rim = (FRAME[0], int(face.boxes[0, 0] + 0.02 * face.sizes[0, 0]))
+    assert hides(disc(face), mesh, face, MODEL, rim).all()
+    assert not hides(disc(face, shift=0.45), mesh, face, MODEL, rim).any()
 
 
 def test_the_nose_of_a_profile_must_be_hidden(face: Faces, mesh: Meshes) -> None:

@@ -19,7 +19,7 @@ class Outcome(StrEnum):
     NO_MESH = "no mesh"
     STEEP_POSE = "steep pose"
     FAILED = "generation failed"
-    NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps
+    NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps; or a part only
 
 
 FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)

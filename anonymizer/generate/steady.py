@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Faces, Frames, Patches
+from anonymizer.batches import UNTRACKED, Faces, Frames, Patches
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
 
@@ -48,7 +48,7 @@ class Steady:
         return self._solid.cover(frames, held), steadied
 
     def _next(self, track: int, frame: int, outcome: Outcome, cut: bool) -> Outcome:
-        if outcome is Outcome.NOT_SEEN:
+        if track == UNTRACKED or outcome is Outcome.NOT_SEEN:
             return outcome
         held = self._held.get(track)
         if outcome in FAILURES:
