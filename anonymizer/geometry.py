@@ -99,7 +99,9 @@ def cut_patches(pixels: Tensor, frame: Tensor, to_patch: Tensor, size: int) -> T
     corners = torch.tensor([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]])
     reach = apply_affine(from_patch, corners.expand(len(frame), -1, -1))
     low, high = reach.amin(1).floor().long().tolist(), reach.amax(1).ceil().long().tolist()
-    where = apply_affine(from_patch.to(device), pixel_grid(size, device)[None]).reshape(-1, size, size, 2)
+    line = torch.arange(size, device=device)[:, None] + 0.5
+    across, down, shift = (column[:, None] for column in from_patch.to(device).unbind(2))
+    where = (line * across)[:, None] + (line * down + shift)[:, :, None]  # (N, size, size, 2)
     return (
         torch.cat(
             [
