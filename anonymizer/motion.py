@@ -63,6 +63,12 @@ def as_faces(frames: Sequence[Sequence[tuple[Sight, int]]], high: float) -> Face
     )
 
 
+def is_whole(sizes: Tensor) -> Tensor:
+    """Whether boxes of these widths and heights ``(..., 2)`` have the shape of faces that nothing cuts, ``(...)``."""
+    width, height = sizes.unbind(-1)
+    return (WHOLE[0] * height <= width) & (width <= WHOLE[1] * height)
+
+
 def cost(a: Array, b: Array) -> Array:
     """How unlike places of faces are: ``a (N, 7, 2)``, ``b (M, 7, 2)`` -> ``(N, M)``.
 
@@ -152,14 +158,12 @@ class Track:
 
     def _linger(self, frame: int) -> int:
         points = self.at(frame).points
-        width, height = points[1] - points[0]
-        whole = not self._is_cut(points) and WHOLE[0] * height <= width <= WHOLE[1] * height
+        whole = not self._is_cut(points) and bool(is_whole(torch.from_numpy(points[1] - points[0])))
         return LINGER if whole else LINGER_CUT
 
     def may_have_left(self, frame: int) -> bool:
         """Whether the border cuts the face, or would if it went on as before, or came as it did afterwards."""
-        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
-        ways = [self._beyond(frame, way) for way in (self.sights[:after][::-1], self.sights[after:]) if way]
+        ways = [self._beyond(frame, way) for way in self._ways(frame)]
         return any(self._is_cut(sight.points) for sight in (self.at(frame), *ways))
 
     def has_left(self, frame: int, moved: Callable[[int, int], Array]) -> bool:
@@ -168,15 +172,17 @@ class Track:
         Args:
             moved: how far the whole picture moved between two frames, in pixels.
         """
-        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
-        if after < len(self.sights) and self.sights[after].frame == frame:
-            return False
-        ways = [way for way in (self.sights[:after][::-1], self.sights[after:]) if way]
-        return all(
+        ways = self._ways(frame)
+        return all(way[0].frame != frame for way in ways) and all(
             self._is_outside(way[0].points + by)
             for way in ways
             for by in (self._way(frame, way), moved(way[0].frame, frame) - moved(frame, way[0].frame))
         )
+
+    def _ways(self, frame: int) -> list[list[Sight]]:
+        """The sightings before ``frame``, and those from it on, the nearest first; only where there are some."""
+        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
+        return [way for way in (self.sights[:after][::-1], self.sights[after:]) if way]
 
     def _is_outside(self, points: Array) -> bool:
         """Whether nothing of a face is in the frame, however little of it the last box held."""

@@ -12,7 +12,7 @@ from anonymizer import geometry
 from anonymizer.batches import MESH_POINTS, Faces, Meshes, Patches
 from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
-from anonymizer.motion import WHOLE
+from anonymizer.motion import is_whole
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
@@ -82,7 +82,7 @@ def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
     rest may lie anywhere near: such a face counts as expected only, in every frame alike.
     """
     found = meshes.presence >= PRESENCE
-    faces = replace(faces, scores=faces.scores.where(found | _is_whole(faces), EXPECTED))
+    faces = replace(faces, scores=faces.scores.where(found | is_whole(faces.sizes), EXPECTED))
     expected = faces.scores > EXPECTED
     met = overlap(meshes, faces) >= NEAR
     near = met.diagonal() | agrees(meshes, faces)
@@ -143,12 +143,6 @@ def agrees(meshes: Meshes, faces: Faces) -> Tensor:
     sure = meshes.presence >= PRESENCE
     same = within & (sure | spans) | (overlap(meshes, faces).diagonal() >= OVERLAP)
     return ((apart <= AGREEMENT) & same) | ((apart <= PARTLY) & _reaches_beyond(meshes, faces))
-
-
-def _is_whole(faces: Faces) -> Tensor:
-    """Whether boxes have the shape of faces that nothing cuts, ``(N,)``."""
-    width, height = faces.sizes.unbind(1)
-    return (WHOLE[0] * height <= width) & (width <= WHOLE[1] * height)
 
 
 def _reaches_beyond(meshes: Meshes, faces: Faces) -> Tensor:
