@@ -154,6 +154,11 @@ class FaceModel:
             depth = self.place(shapes, pose)[..., 2:]
         return self.place(self.mean.expand(len(landmarks), -1, -1), pose)
 
+    def conditions(self, points: Tensor) -> Tensor:
+        """What portraits are drawn under, of meshes ``(N, 468, 3)``: ``(N, 4)``, see ``generate.condition``."""
+        pose = self.pose(points)
+        return torch.cat([pose.degrees[:, :2], measure_expression(self.unpose(points, pose))[:, :2]], dim=1)
+
     def unpose(self, points: Tensor, pose: Pose) -> Tensor:
         """Canonical shapes of meshes ``(N, P, 3)``, expression included."""
         centred = points - pose.shift[:, None]

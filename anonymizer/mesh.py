@@ -22,7 +22,7 @@ from anonymizer.networks import eye
 SIZE = 192  # pixels, what the network takes
 MARGIN = 1.5  # side of the crop over the longer side of the face
 SMALLEST = 4.0  # pixels, side of a crop
-AROUND = 0.03  # sides, by which crops are moved that are averaged
+AROUND = torch.cartesian_prod(*[torch.tensor([-0.03, 0.03])] * 2)  # sides, by which crops are moved that are averaged
 SLACK = 0.3  # by how much a crop may miss the face that is found in it; see ``_apart``
 EYE_MARGIN = 2.3  # side of the crop over the width of an eye
 EYE_SMALLEST = 6.0  # pixels, width of an eye from which its lids can be told
@@ -54,6 +54,26 @@ class MeshEstimator:
         The network looks at the upright square where the landmarks say that the face is, and again at those faces
         that it then finds elsewhere in it. Then the eyelids are found again, in the eyes that are large enough.
         """
+        found = self._find(frames, faces)
+        self._find_lids(frames, faces.frame, found.points)
+        return found
+
+    def measure(self, frames: Frames, faces: Faces, moves: Tensor = AROUND) -> Meshes:
+        """The same, averaged over crops, as what the network finds depends on the crop.
+
+        Args:
+            frames: the pictures.
+            faces: what to look at.
+            moves: ``(C, 2)``, where the crops lie, in sides away from where the mesh is.
+        """
+        found = self._find(frames, faces)
+        centre, side, angle = crop_of_mesh(found.points)
+        looks = [self._look(frames, faces.frame, Crops(centre + side[:, None] * move, side, angle)) for move in moves]
+        points = torch.stack([points for points, _ in looks]).mean(0)
+        self._find_lids(frames, faces.frame, points)
+        return Meshes(points, found.presence)
+
+    def _find(self, frames: Frames, faces: Faces) -> Meshes:
         if not len(faces):
             return Meshes.none()
         crops = crop_of_mesh(self._model.fit_landmarks(faces.landmarks))
@@ -62,20 +82,7 @@ class MeshEstimator:
         rows = (_apart(crops, better) > SLACK).nonzero()[:, 0]
         if len(rows):
             points[rows], presence[rows] = self._look(frames, faces.frame[rows], Crops(*(x[rows] for x in better)))
-        self._find_lids(frames, faces.frame, points)
         return Meshes(points, presence)
-
-    def measure(self, frames: Frames, faces: Faces) -> Meshes:
-        """The same, averaged over four crops, as what the network finds depends on the crop. Five times slower."""
-        found = self.estimate(frames, faces)
-        centre, side, angle = crop_of_mesh(found.points)
-        looks = [
-            self._look(frames, faces.frame, Crops(centre + side[:, None] * shift, side, angle))[0]
-            for shift in torch.cartesian_prod(*[torch.tensor([-AROUND, AROUND])] * 2)
-        ]
-        points = torch.stack(looks).mean(0)
-        self._find_lids(frames, faces.frame, points)
-        return Meshes(points, found.presence)
 
     def _find_lids(self, frames: Frames, frame: Tensor, points: Tensor) -> None:
         """Put the lids, in ``points (N, 468, 3)``, where they are in the picture; depths stay."""

@@ -12,14 +12,14 @@ from torch import Tensor
 from anonymizer import geometry, light, sharpness
 from anonymizer.batches import UNTRACKED, Faces, Frames, Meshes
 from anonymizer.canvas import Canvases
-from anonymizer.face_model import FaceModel, measure_expression
+from anonymizer.face_model import FaceModel
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
 from anonymizer.trust import Belief, believe
 
 FADES = 60  # frames after which a light that was measured earlier is forgotten; until then, doubt about it doubles
 LIKELY, UNLIKELY = 1.25, 1.75  # doubt over that about an earlier light, from which that one begins to count, and alone
-
 GUESS = 0.35  # how much larger a mesh is made, times the share of it that lies beyond the border
+FRONTAL = 10.0  # degrees by which portraits are turned less than the face
 SHARP = 1.0  # detail of a face of which too little lies in the frame to tell
 
 
@@ -76,9 +76,7 @@ class Observer:
         look[rows] = self._look(frames, belief.faces.frame[rows], meshes)
         points = belief.meshes.points.clone()
         points[rows] = _generous(meshes.points, frames.size)
-        pose = self._model.pose(meshes.points)
-        lengths = measure_expression(self._model.unpose(meshes.points, pose))
-        conditions[rows] = torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
+        conditions[rows] = _turned_less(self._model.conditions(meshes.points))
         return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
 
     def _look(self, frames: Frames, frame: Tensor, meshes: Meshes) -> Tensor:
@@ -98,6 +96,14 @@ def _generous(points: Tensor, size: tuple[int, int]) -> Tensor:
     centre = (points * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1)
     share = shown.mean(1, keepdim=True)
     return torch.where(share > 0, centre + (points - centre) * (1 + GUESS * (1 - share)), points)
+
+
+def _turned_less(conditions: Tensor) -> Tensor:
+    """Conditions ``(N, 4)`` of portraits for faces: the far side of a portrait that is turned too far gets stretched,
+    while that of a face hides what a portrait shows too much of.
+    """
+    yaw = conditions[:, :1]
+    return torch.cat([yaw - yaw.clamp(-FRONTAL, FRONTAL), conditions[:, 1:]], dim=1)
 
 
 def _detail(picture: Tensor, canvases: Canvases, row: int) -> Tensor:

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from anonymizer.aspects import CELL
 from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import LINEAR, LOWER_LIDS, UPPER_LIDS, features, load_face_model, measure_expression
-from anonymizer.generate import GENERATORS, Generator, Outcome
+from anonymizer.generate import GENERATORS, Generator, Outcome, personas
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.generate.synthetic import Synthetic
@@ -269,3 +270,18 @@ def test_seeds_draw_people_and_conditions_turn_them(studio: Studio, estimator: M
     assert (again.pixels - drawn[3].pixels).abs().max() < 0.01
     other = studio.portraits([Order(10, (*asked[3], *rest), 256)], keep=False)[0]
     assert (other.pixels - drawn[3].pixels).abs().mean() > 0.04
+
+
+def test_portraits_that_miss_what_was_ordered_are_drawn_again(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = [Order(11, (yaw, pitch, 0.1, 0.9), 256) for yaw in (-40.0, -20.0, 20.0, 40.0) for pitch in (-12.0, 12.0)]
+    wanted = torch.tensor([order.condition for order in orders])
+
+    def missed() -> torch.Tensor:
+        drawn = torch.stack([portrait.points for portrait in studio.portraits(orders, keep=False)])
+        return (load_face_model().conditions(drawn) - wanted).abs() / torch.tensor(CELL)
+
+    corrected = missed()
+    monkeypatch.setattr(personas, "CORRECTIONS", 0)
+    once = missed()
+    assert corrected.mean() < 0.7 * once.mean()
+    assert (corrected.amax(1) <= once.amax(1) + 0.05).all()

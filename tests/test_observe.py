@@ -10,7 +10,7 @@ from torch import Tensor
 
 from anonymizer.batches import Faces, Frames, Meshes
 from anonymizer.face_model import load_face_model
-from anonymizer.observe import FADES, _generous, keep_light
+from anonymizer.observe import FADES, FRONTAL, _generous, _turned_less, keep_light
 from anonymizer.trust import LOOK, Belief
 
 SATURATION = 8  # where ``Light`` is packed
@@ -75,3 +75,10 @@ def test_a_mesh_that_the_border_cuts_is_larger_around_what_is_seen_of_it() -> No
     seen = (mesh[0, :, 1] <= 150) & (mesh[0, :, 1] >= 0)
     assert (larger[0, seen, :2].mean(0) - mesh[0, seen, :2].mean(0)).abs().max() < 1e-2
     assert 1.1 < (larger[0, 454] - larger[0, 234]).norm() / (mesh[0, 454] - mesh[0, 234]).norm() < 1.35
+
+
+def test_portraits_are_turned_less_than_faces() -> None:
+    conditions = torch.tensor([[-30.0, 5, 0.1, 0.9], [4.0, -5, 0.2, 1.0], [40.0, 0, 0, 0.8]])
+    less = _turned_less(conditions)
+    assert less[:, 0].tolist() == [FRONTAL - 30, 0, 40 - FRONTAL]
+    assert torch.equal(less[:, 1:], conditions[:, 1:])

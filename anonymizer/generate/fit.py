@@ -154,13 +154,6 @@ def save(arrays: dict[str, Tensor], path: Path) -> None:
     safetensors.torch.save_file({name: value.contiguous() for name, value in arrays.items()}, path)
 
 
-def measures(model: FaceModel, points: Tensor) -> Tensor:
-    """Yaw, pitch, mouth open, mouth width ``(N, 4)`` of meshes."""
-    pose = model.pose(points)
-    lengths = face_model.measure_expression(model.unpose(points, pose))
-    return torch.cat([pose.degrees[:, :2], lengths[:, :2]], dim=1)
-
-
 def childlike(model: FaceModel, points: Tensor) -> Tensor:
     """The fourth of the ``FLAWS`` ``(N, 1)``: a short face below the eyes, in distances between the eyes."""
     shapes = model.unpose(points, model.pose(points))
@@ -191,7 +184,7 @@ def main(faces: Path, count: int) -> None:
         safetensors.torch.save_file(drawn, faces)
         click.echo(f"{len(drawn['w'])} faces")
     model = fit_face_model(drawn["points"])
-    asked = measures(model, drawn["points"])
+    asked = model.conditions(drawn["points"])
     flaws = torch.cat([drawn["flaws"], childlike(model, drawn["points"])], dim=1)
     styles = drawn["w"], drawn["centre"], asked, flaws
     for name, score in zip((*CONDITIONS, *FLAWS), held_out(*styles).tolist(), strict=True):

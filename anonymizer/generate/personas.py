@@ -13,6 +13,7 @@ from torch import Tensor
 
 from anonymizer import device as engines
 from anonymizer import light, weights
+from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.face_model import load_face_model
 from anonymizer.generate.condition import load_condition
@@ -21,6 +22,8 @@ from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
 CANDIDATES = 64  # people that are drawn to choose one from
+CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
+TOLERANCE = 0.2  # by which it may miss that, in ``CELL``
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
@@ -81,15 +84,36 @@ class Studio:
             self._store(drawn)
         return found
 
-    @torch.inference_mode()
     def _draw(self, orders: list[Order], exact: bool) -> list[Portrait]:
-        w = torch.stack([self._persona(order.seed) for order in orders])
-        w = self._condition.steer(w, torch.tensor([order.condition for order in orders]))
-        size, drawn_size = orders[0].size, max(orders[0].size, SIZES[0])
+        """Portraits of one size. Those that miss what was ordered are ordered again, by as much the other way."""
+        styles = torch.stack([self._persona(order.seed) for order in orders])
+        wanted = torch.tensor([order.condition for order in orders])
+        portraits = self._take(self._condition.steer(styles, wanted), orders[0].size, exact)
+        missed = self._conditions(portraits) - wanted
+        asked = wanted - missed
+        for _ in range(CORRECTIONS):
+            rows = (_steps(missed) > TOLERANCE).nonzero()[:, 0]
+            if not len(rows):
+                break
+            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), orders[0].size, exact)
+            off = self._conditions(drawn) - wanted[rows]
+            asked[rows] -= off
+            for row, portrait, now in zip(rows.tolist(), drawn, off, strict=True):
+                if _steps(now) < _steps(missed[row]):
+                    portraits[row], missed[row] = portrait, now
+        return portraits
+
+    def _conditions(self, portraits: Sequence[Portrait]) -> Tensor:
+        return self._model.conditions(torch.stack([portrait.points for portrait in portraits]))
+
+    @torch.inference_mode()
+    def _take(self, w: Tensor, size: int, exact: bool) -> list[Portrait]:
+        """Portraits ``size`` pixels a side, of styles ``w (N, 512)``."""
+        drawn_size = max(size, SIZES[0])
         picture = ((self._engine(drawn_size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
-        frames = Frames((picture * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
+        frames = Frames((picture * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(w))
         measure = self._estimator.measure if exact else self._estimator.estimate
-        points = measure(frames, whole_pictures(len(orders), drawn_size)).points
+        points = measure(frames, whole_pictures(len(w), drawn_size)).points
         shades = light.measure(picture.cpu(), points[..., :2] / drawn_size, self._model.normals(points))
         shrink = drawn_size // size
         pixels = F.avg_pool2d(picture, shrink) if shrink > 1 else picture
@@ -119,6 +143,11 @@ class Studio:
         while self._bytes > CACHED:
             _, oldest = self._cache.popitem(last=False)
             self._bytes -= oldest.pixels.nbytes
+
+
+def _steps(missed: Tensor) -> Tensor:
+    """The most by which conditions ``(..., 4)`` are missed, in steps between the portraits of a face in a video."""
+    return (missed.abs() / torch.tensor(CELL)).amax(-1)
 
 
 def whole_pictures(count: int, size: int) -> Faces:

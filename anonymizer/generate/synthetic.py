@@ -19,6 +19,7 @@ from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
 FACES = 8  # that are rendered together
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
+AT_REST, SHAPED = (0.0, 0.0, 0.0, 0.9), 256  # condition and side of the portraits that tell the shapes of people
 PORTRAITS = (64, 128, 256, 512, 1024)  # pixels, sides of portraits
 EYES = 0.25  # distance between the eyes in a portrait, over its side
 ENLARGED = 1.2  # how far a portrait may be enlarged
@@ -89,10 +90,15 @@ class Synthetic:
             orders += [Order(seeds[index], _within(condition), side) for condition in aspects]
             shares += aspects.values()
         drawn = self._studio.portraits(orders, keep=bool(belief.aspects))
+        at_rest = drawn
+        if belief.aspects:  # what differs between the shapes of one person's portraits is an error
+            at_rest = self._studio.portraits([Order(order.seed, AT_REST, SHAPED) for order in orders], keep=True)
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
-        return Views(torch.tensor(face), pixels, points, shades, torch.tensor(shares))
+        measured = torch.stack([portrait.points for portrait in at_rest])
+        shapes = self._model.unpose(measured, self._model.pose(measured))
+        return Views(torch.tensor(face), pixels, points, shapes, shades, torch.tensor(shares))
 
 
 def _within(condition: tuple[float, ...]) -> tuple[float, ...]:

@@ -5,6 +5,8 @@ Of the largest face of each frame, in both videos:
 - correlation: of the ways of 468 mesh points over time, between the two; 1 if the new face moves as the real one.
 - jitter: mean second difference of these ways, of the new over the real face; 1 if it trembles as much.
 - flicker: mean change of brightness from frame to frame, of the new over the real face.
+- control: the same correlation between the real face and itself, seen by the mesh network in other crops. What a mesh
+  says depends on the crop, by more than some faces move: each is the mean over many crops.
 - identity: share of the frames whose new face is, to dlib's recognizer, the person of the others on average.
 """
 
@@ -21,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anonymizer import DetectConfig, Frames, weights
+from anonymizer import DetectConfig, Faces, Frames, weights
 from anonymizer.detect import DETECTORS
 from anonymizer.geometry import cut_patches, square_to_patch
 from anonymizer.media import VideoReader
@@ -29,7 +31,21 @@ from anonymizer.mesh import MeshEstimator
 
 SAME = 0.6  # distance below which dlib's recognizer takes two faces for one person
 DLIB = (263, 362, 33, 133, 2)  # mesh points in the order of dlib's five: corners of the eyes, base of the nose
+CROPS, MOVED = 24, 0.06  # that meshes are averaged over; sides by which they differ
 CPU = torch.device("cpu")
+
+
+class Pair(NamedTuple):
+    """Meshes ``(468, 2)`` of the real face, of the new one, and of the real one in other crops; brightness of both;
+    embedding of the new one.
+    """
+
+    real: Tensor
+    new: Tensor
+    control: Tensor
+    light: float
+    new_light: float
+    embedding: NDArray[np.float64]
 
 
 class Measure:
@@ -40,8 +56,8 @@ class Measure:
         self._estimator = MeshEstimator(CPU)
         self._network = dlib.face_recognition_model_v1(str(weights.path("dlib")))
 
-    def pairs(self, original: Path, result: Path) -> Iterator[tuple[Tensor, Tensor, float, float, NDArray[np.float64]]]:
-        """For each frame with a face: meshes ``(468, 2)`` and brightness, before and after, and the new embedding."""
+    def pairs(self, original: Path, result: Path) -> Iterator[Pair]:
+        """For each frame with a face."""
         with VideoReader(original) as one, VideoReader(result) as two:
             for before, after in zip(one.batches(1), two.batches(1), strict=True):
                 faces = self._detector.detect(before)
@@ -49,9 +65,16 @@ class Measure:
                 if not len(faces):
                     continue
                 face = faces[faces.sizes.prod(1).argmax()[None]]
-                meshes = [self._estimator.estimate(frames, face).points[0] for frames in (before, after)]
-                light = [self._brightness(frames, meshes[0]) for frames in (before, after)]
-                yield meshes[0][:, :2], meshes[1][:, :2], *light, self._embed(after, meshes[1])
+                real, new, control = (
+                    self._mesh(*seen) for seen in ((before, face, 0), (after, face, 0), (before, face, 1))
+                )
+                light = (self._brightness(frames, real) for frames in (before, after))
+                yield Pair(real[:, :2], new[:, :2], control[:, :2], *light, self._embed(after, new))
+
+    def _mesh(self, frames: Frames, face: Faces, seed: int) -> Tensor:
+        """The mesh ``(468, 3)`` of a face, on average over crops that ``seed`` draws around it."""
+        moves = MOVED * (torch.rand(CROPS, 2, generator=torch.Generator().manual_seed(seed)) * 2 - 1)
+        return self._estimator.measure(frames, face, moves).points[0]
 
     def _brightness(self, frames: Frames, mesh: Tensor) -> float:
         side = (mesh[454] - mesh[234])[:2].norm()[None] * 0.6
@@ -70,33 +93,39 @@ def jitter(ways: Tensor) -> float:
     return float(ways.diff(n=2, dim=0).norm(dim=2).mean())
 
 
+def correlation(ways: Tensor, others: Tensor) -> float:
+    """Of ``ways (T, P, 2)`` with ``others``, over time, on average over the points."""
+    one, other = ways - ways.mean(0), others - others.mean(0)
+    return float(((one * other).sum(0) / (one.norm(dim=0) * other.norm(dim=0))).mean())
+
+
 class Figures(NamedTuple):
     """What is compared; see the top of this file."""
 
     frames: int
     correlation: float
+    control: float
     jitter: float
     flicker: float
     identity: float
 
     def __str__(self) -> str:
         return (
-            f"{self.frames} frames with a face; correlation {self.correlation:.3f}, jitter {self.jitter:.2f}, "
-            f"flicker {self.flicker:.2f}, identity {self.identity:.1%}"
+            f"{self.frames} frames with a face; correlation {self.correlation:.3f} (control {self.control:.3f}), "
+            f"jitter {self.jitter:.2f}, flicker {self.flicker:.2f}, identity {self.identity:.1%}"
         )
 
 
 def compare(original: Path, anonymized: Path) -> Figures:
     """Compare two videos."""
-    real, new, light, new_light, embeddings = zip(*Measure().pairs(original, anonymized), strict=True)
+    real, new, control, light, new_light, embeddings = zip(*Measure().pairs(original, anonymized), strict=True)
     ways, new_ways = torch.stack(real), torch.stack(new)
-    centred, new_centred = ways - ways.mean(0), new_ways - new_ways.mean(0)
-    correlation = (centred * new_centred).sum(0) / (centred.norm(dim=0) * new_centred.norm(dim=0))
     flicker = np.abs(np.diff(new_light)).mean() / np.abs(np.diff(light)).mean()
     people = np.stack(embeddings)
     same = np.linalg.norm(people - people.mean(0), axis=1) < SAME
     trembling = jitter(new_ways) / jitter(ways)
-    return Figures(len(real), float(correlation.mean()), trembling, float(flicker), float(same.mean()))
+    correlations = correlation(ways, new_ways), correlation(ways, torch.stack(control))
+    return Figures(len(real), *correlations, trembling, float(flicker), float(same.mean()))
 
 
 @click.command()
