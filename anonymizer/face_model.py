@@ -155,7 +155,7 @@ class FaceModel:
         return self.place(self.mean.expand(len(landmarks), -1, -1), pose)
 
     def conditions(self, points: Tensor) -> Tensor:
-        """What portraits are drawn under, of meshes ``(N, 468, 3)``: ``(N, 4)``, see ``generate.condition``."""
+        """Yaw, pitch, mouth open, mouth width ``(N, 4)`` of meshes ``(N, 468, 3)``; see ``generate.condition``."""
         pose = self.pose(points)
         return torch.cat([pose.degrees[:, :2], measure_expression(self.unpose(points, pose))[:, :2]], dim=1)
 

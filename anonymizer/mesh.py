@@ -15,7 +15,7 @@ from torch import Tensor
 
 from anonymizer import device as engines
 from anonymizer import geometry, weights
-from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.batches import MESH_POINTS, Faces, Frames, Meshes
 from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, load_face_model
 from anonymizer.networks import eye
 
@@ -46,7 +46,10 @@ class MeshEstimator:
         network = weights.load("face_mesh")
         self._model = load_face_model()
         self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
-        self._eye_network = engines.compile(weights.load("eye"), device, torch.rand(2, 3, eye.SIZE, eye.SIZE))
+        example = torch.rand(2, 3, eye.SIZE, eye.SIZE)
+        self._eye_network = engines.compile(
+            weights.load("eye"), device, example, exact=False
+        )  # off by 0.1 of 64 pixels
 
     def estimate(self, frames: Frames, faces: Faces) -> Meshes:
         """Meshes of ``faces``, row by row.
@@ -54,9 +57,9 @@ class MeshEstimator:
         The network looks at the upright square where the landmarks say that the face is, and again at those faces
         that it then finds elsewhere in it. Then the eyelids are found again, in the eyes that are large enough.
         """
-        found = self._find(frames, faces)
-        self._find_lids(frames, faces.frame, found.points)
-        return found
+        points, presence = self._find(frames, faces)
+        self._find_lids(frames, faces.frame, points)
+        return Meshes(points, presence)
 
     def measure(self, frames: Frames, faces: Faces, moves: Tensor = AROUND) -> Meshes:
         """The same, averaged over crops, as what the network finds depends on the crop.
@@ -66,23 +69,24 @@ class MeshEstimator:
             faces: what to look at.
             moves: ``(C, 2)``, where the crops lie, in sides away from where the mesh is.
         """
-        found = self._find(frames, faces)
-        centre, side, angle = crop_of_mesh(found.points)
+        points, presence = self._find(frames, faces)
+        centre, side, angle = crop_of_mesh(points)
         looks = [self._look(frames, faces.frame, Crops(centre + side[:, None] * move, side, angle)) for move in moves]
         points = torch.stack([points for points, _ in looks]).mean(0)
         self._find_lids(frames, faces.frame, points)
-        return Meshes(points, found.presence)
+        return Meshes(points, presence)
 
-    def _find(self, frames: Frames, faces: Faces) -> Meshes:
+    def _find(self, frames: Frames, faces: Faces) -> tuple[Tensor, Tensor]:
+        """Points ``(N, 468, 3)``, whose lids are not found yet, and presence ``(N,)``."""
         if not len(faces):
-            return Meshes.none()
+            return torch.zeros(0, MESH_POINTS, 3), torch.zeros(0)
         crops = crop_of_mesh(self._model.fit_landmarks(faces.landmarks))
         points, presence = self._look(frames, faces.frame, crops)
         better = crop_of_mesh(points)
         rows = (_apart(crops, better) > SLACK).nonzero()[:, 0]
         if len(rows):
             points[rows], presence[rows] = self._look(frames, faces.frame[rows], Crops(*(x[rows] for x in better)))
-        return Meshes(points, presence)
+        return points, presence
 
     def _find_lids(self, frames: Frames, frame: Tensor, points: Tensor) -> None:
         """Put the lids, in ``points (N, 468, 3)``, where they are in the picture; depths stay."""

@@ -18,6 +18,7 @@ from anonymizer.trust import Belief, believe
 
 FADES = 60  # frames after which a light that was measured earlier is forgotten; until then, doubt about it doubles
 LIKELY, UNLIKELY = 1.25, 1.75  # doubt over that about an earlier light, from which that one begins to count, and alone
+
 GUESS = 0.35  # how much larger a mesh is made, times the share of it that lies beyond the border
 FRONTAL = 10.0  # degrees by which portraits are turned less than the face
 SHARP = 1.0  # detail of a face of which too little lies in the frame to tell
@@ -99,8 +100,8 @@ def _generous(points: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _turned_less(conditions: Tensor) -> Tensor:
-    """Conditions ``(N, 4)`` of portraits for faces: the far side of a portrait that is turned too far gets stretched,
-    while that of a face hides what a portrait shows too much of.
+    """Conditions ``(N, 4)``, the yaw nearer to 0: where a portrait is turned further than the face, the little that it
+    shows of the far side gets stretched.
     """
     yaw = conditions[:, :1]
     return torch.cat([yaw - yaw.clamp(-FRONTAL, FRONTAL), conditions[:, 1:]], dim=1)

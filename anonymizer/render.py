@@ -29,10 +29,10 @@ BEHIND = 128  # pixels, side at which what is behind a head is continued
 
 
 class Views(NamedTuple):
-    """Portraits that make up new faces, one row a portrait.
+    """Portraits that make up new faces, one row a portrait; of ``shape``, one row a face.
 
     ``face (K,)`` int64, the face that it is part of; ``pixels``, K times ``(3, P, P)`` float32 in 0..1; ``points``
-    ``(K, 468, 3)`` in pixels of the portrait; ``shape (K, 468, 3)`` of the person, canonical; ``light (K, 9)`` as
+    ``(K, 468, 3)`` in pixels of the portrait; ``shape (N, 468, 3)`` of the people, canonical; ``light (K, 9)`` as
     measured on the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
     """
 
@@ -88,7 +88,7 @@ class Renderer:
         """
         model = self._model
         target = model.unpose(points, pose)
-        shape = model.express(views.mean(views.shape, len(target)), measure_expression(target))
+        shape = model.express(views.shape, measure_expression(target))
         inside = ((model.facing(points) - GRAZING[0]) / (GRAZING[1] - GRAZING[0])).clamp(0, 1)
         shape = torch.lerp(target, shape, (model.own * inside)[..., None])
         return model.place(extend_outline(shape, REACH), pose)

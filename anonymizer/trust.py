@@ -51,7 +51,7 @@ class Belief:
         conditions: ``(N, 4)``, yaw and pitch in degrees, how far the mouth is open and how wide it is in distances
             between the eyes, of the usable ones: what portraits are chosen by. They are turned less than the face.
         aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
-            sum to 1; empty for stills, which are made of one portrait each under just the right conditions.
+            sum to 1; empty for stills, which are made of one portrait each, under their conditions.
         vacant: where faces were expected that the mesh network saw further away, or that were left out; perhaps there
             are others.
     """

@@ -49,10 +49,10 @@ def cut(path: Path, keep: float) -> Path:
 
 
 def corrupted(path: Path) -> Path:
-    """Overwrite some bytes in the middle, where the coded pictures are."""
+    """Overwrite bytes in the middle, where the coded pictures are: more than one of a video has."""
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
-    data[middle : middle + 400] = b"\xa5" * 400
+    data[middle : middle + 12000] = b"\xa5" * 12000
     path.write_bytes(data)
     return path
 

@@ -285,3 +285,9 @@ def test_portraits_that_miss_what_was_ordered_are_drawn_again(studio: Studio, mo
     once = missed()
     assert corrected.mean() < 0.7 * once.mean()
     assert (corrected.amax(1) <= once.amax(1) + 0.05).all()
+
+
+def test_corrections_stay_near_the_order() -> None:
+    wanted = torch.tensor([[-50.0, 20.0, 0.0, 1.2]])
+    asked = personas._corrected(wanted, torch.tensor([[30.0, -40.0, 0.5, -1.0]]), wanted)
+    assert torch.allclose((asked - wanted) / torch.tensor(CELL), torch.tensor([[-1.0, 1.0, -1.0, 1.0]]), atol=1e-5)

@@ -23,7 +23,7 @@ from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
 CANDIDATES = 64  # people that are drawn to choose one from
 CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
-TOLERANCE = 0.2  # by which it may miss that, in ``CELL``
+TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
@@ -66,11 +66,11 @@ class Studio:
         self._bytes = 0
 
     def portraits(self, orders: Sequence[Order], keep: bool) -> list[Portrait]:
-        """One portrait an order. The order alone decides what it shows, not what else is drawn with it.
+        """One portrait an order. What it shows is decided by the order and ``keep``, not by what else is drawn with it.
 
         Args:
             orders: may name the same portrait several times.
-            keep: whether the same portraits may be asked for again; they are measured more exactly.
+            keep: whether the same portraits may be asked for again; they are measured, and so corrected, more exactly.
         """
         missing = [order for order in dict.fromkeys(orders) if order not in self._cache]
         drawn: dict[Order, Portrait] = {}
@@ -87,20 +87,21 @@ class Studio:
     def _draw(self, orders: list[Order], exact: bool) -> list[Portrait]:
         """Portraits of one size. Those that miss what was ordered are ordered again, by as much the other way."""
         styles = torch.stack([self._persona(order.seed) for order in orders])
-        wanted = torch.tensor([order.condition for order in orders])
-        portraits = self._take(self._condition.steer(styles, wanted), orders[0].size, exact)
+        wanted, size = torch.tensor([order.condition for order in orders]), orders[0].size
+        portraits = self._take(self._condition.steer(styles, wanted), size, exact)
         missed = self._conditions(portraits) - wanted
-        asked = wanted - missed
+        asked = _corrected(wanted, missed, wanted)
         for _ in range(CORRECTIONS):
-            rows = (_steps(missed) > TOLERANCE).nonzero()[:, 0]
+            rows = (_worst(missed) > TOLERANCE).nonzero()[:, 0]
             if not len(rows):
                 break
-            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), orders[0].size, exact)
+            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), size, exact)
             off = self._conditions(drawn) - wanted[rows]
-            asked[rows] -= off
-            for row, portrait, now in zip(rows.tolist(), drawn, off, strict=True):
-                if _steps(now) < _steps(missed[row]):
-                    portraits[row], missed[row] = portrait, now
+            asked[rows] = _corrected(asked[rows], off, wanted[rows])
+            closer = (_worst(off) < _worst(missed[rows])).nonzero()[:, 0]
+            missed[rows[closer]] = off[closer]
+            for new, row in zip(closer.tolist(), rows[closer].tolist(), strict=True):
+                portraits[row] = drawn[new]
         return portraits
 
     def _conditions(self, portraits: Sequence[Portrait]) -> Tensor:
@@ -145,9 +146,15 @@ class Studio:
             self._bytes -= oldest.pixels.nbytes
 
 
-def _steps(missed: Tensor) -> Tensor:
-    """The most by which conditions ``(..., 4)`` are missed, in steps between the portraits of a face in a video."""
-    return (missed.abs() / torch.tensor(CELL)).amax(-1)
+def _corrected(asked: Tensor, missed: Tensor, wanted: Tensor) -> Tensor:
+    """What to ask for next, ``(N, 4)``; near what is wanted, as further away portraits are no likenesses any more."""
+    step = torch.tensor(CELL)
+    return torch.clamp(asked - missed, wanted - step, wanted + step)
+
+
+def _worst(missed: Tensor) -> Tensor:
+    """The most by which conditions ``(N, 4)`` are missed, in steps of ``CELL``: ``(N,)``."""
+    return (missed.abs() / torch.tensor(CELL)).amax(1)
 
 
 def whole_pictures(count: int, size: int) -> Faces:

@@ -13,7 +13,7 @@ from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
-from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.render import Renderer, Views
 from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
@@ -90,15 +90,20 @@ class Synthetic:
             orders += [Order(seeds[index], _within(condition), side) for condition in aspects]
             shares += aspects.values()
         drawn = self._studio.portraits(orders, keep=bool(belief.aspects))
-        at_rest = drawn
-        if belief.aspects:  # what differs between the shapes of one person's portraits is an error
-            at_rest = self._studio.portraits([Order(order.seed, AT_REST, SHAPED) for order in orders], keep=True)
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
-        measured = torch.stack([portrait.points for portrait in at_rest])
-        shapes = self._model.unpose(measured, self._model.pose(measured))
-        return Views(torch.tensor(face), pixels, points, shapes, shades, torch.tensor(shares))
+        shape = self._shapes(drawn) if not belief.aspects else self._shapes_at_rest(seeds)
+        return Views(torch.tensor(face), pixels, points, shape, shades, torch.tensor(shares))
+
+    def _shapes_at_rest(self, seeds: Sequence[int]) -> Tensor:
+        """The shapes of people, each measured on one portrait: between those of one person they differ by error."""
+        return self._shapes(self._studio.portraits([Order(seed, AT_REST, SHAPED) for seed in seeds], keep=True))
+
+    def _shapes(self, portraits: Sequence[Portrait]) -> Tensor:
+        """Canonical, ``(N, 468, 3)``."""
+        points = torch.stack([portrait.points for portrait in portraits])
+        return self._model.unpose(points, self._model.pose(points))
 
 
 def _within(condition: tuple[float, ...]) -> tuple[float, ...]:

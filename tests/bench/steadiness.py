@@ -5,8 +5,8 @@ Of the largest face of each frame, in both videos:
 - correlation: of the ways of 468 mesh points over time, between the two; 1 if the new face moves as the real one.
 - jitter: mean second difference of these ways, of the new over the real face; 1 if it trembles as much.
 - flicker: mean change of brightness from frame to frame, of the new over the real face.
-- control: the same correlation between the real face and itself, seen by the mesh network in other crops. What a mesh
-  says depends on the crop, by more than some faces move: each is the mean over many crops.
+- control: the same correlation between the real face and itself, seen by the mesh network in other crops: an upper
+  bound. What a mesh says depends on the crop, by more than some faces move: each is the mean over many crops.
 - identity: share of the frames whose new face is, to dlib's recognizer, the person of the others on average.
 """
 
@@ -66,7 +66,7 @@ class Measure:
                     continue
                 face = faces[faces.sizes.prod(1).argmax()[None]]
                 real, new, control = (
-                    self._mesh(*seen) for seen in ((before, face, 0), (after, face, 0), (before, face, 1))
+                    self._mesh(*seen) for seen in ((before, face, 0), (after, face, 1), (before, face, 1))
                 )
                 light = (self._brightness(frames, real) for frames in (before, after))
                 yield Pair(real[:, :2], new[:, :2], control[:, :2], *light, self._embed(after, new))
