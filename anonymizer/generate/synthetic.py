@@ -93,7 +93,7 @@ class Synthetic:
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
-        shape = self._shapes(drawn) if not belief.aspects else self._shapes_at_rest(seeds)
+        shape = self._shapes_at_rest(seeds) if belief.aspects else self._shapes(drawn)
         return Views(torch.tensor(face), pixels, points, shape, shades, torch.tensor(shares))
 
     def _shapes_at_rest(self, seeds: Sequence[int]) -> Tensor:
