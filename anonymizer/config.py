@@ -41,11 +41,12 @@ class TrackConfig:
     """How faces are followed over time.
 
     Attributes:
-        stride: every how many frames the detector looks; in between it looks where something changes.
+        stride: every how many frames the detector looks; in between it looks where something changes, and glances at
+            a smaller picture halfway.
         window: frames of look-ahead.
     """
 
-    stride: int = 8
+    stride: int = 16
     window: int = 16
 
     def __post_init__(self) -> None:
@@ -100,7 +101,7 @@ class Config:
 
 
 PRESETS: dict[str, Config] = {
-    "fast": Config(detect=DetectConfig(max_side=960), track=TrackConfig(stride=16)),
+    "fast": Config(detect=DetectConfig(max_side=960)),
     "balanced": Config(),
     "thorough": Config(
         detect=DetectConfig(detector="both", threshold=0.25, thorough=True), track=TrackConfig(stride=1)

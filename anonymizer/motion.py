@@ -103,6 +103,11 @@ def is_calm(before: Sequence[Sight], after: Sequence[Sight], high: float) -> boo
     return all(match == 1 for match in matches)
 
 
+def is_known(glance: Sequence[Sight], look: Sequence[Sight]) -> bool:
+    """Whether each face of a glance, however unsure, is plainly one that was seen in a look."""
+    return bool((near(glance, look).sum(1) == 1).all())
+
+
 class Track:
     """The sightings of one face, in order of time, in frames of ``size`` (height, width)."""
 

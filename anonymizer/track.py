@@ -10,8 +10,9 @@ Tracks end at cuts and where a face stays away for longer. When a track is first
 sightings so far is compared with the people who were seen before; so a person who comes back has the same number.
 
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
-frames in between wherever a face begins, ends, jumps or comes near another one. A face that is visible only between
-two looks in an otherwise steady picture is not seen; with ``stride=1`` every frame is looked at.
+frames in between wherever a face begins, ends, jumps or comes near another one. Halfway between two looks that are far
+apart it only glances, at a smaller picture; what it does not know there it looks at. A face that is visible only
+between looks and glances in an otherwise steady picture is not seen; with ``stride=1`` every frame is looked at.
 """
 
 import bisect
@@ -26,9 +27,10 @@ import torch
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
 from anonymizer.detect import Detector
+from anonymizer.detect.base import resize
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.identity import Recognizer
-from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, near, stack
+from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, is_known, near, stack
 from anonymizer.people import Names
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
@@ -36,6 +38,8 @@ SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
 MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
 STALE = 0.2  # cost of a track that is a window old: who was seen last is likelier to be seen again
+FAR = 8  # frames between two looks from which there is a glance halfway
+GLANCE = 640  # longest side of its picture
 OVERLAP = 0.6  # intersection over union from which an assumed face is one that is better known
 INSIDE = 0.8  # share of an assumed face inside another from which that covers it too
 
@@ -98,12 +102,23 @@ class _Follower:
         keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
         self._cuts += [cut for cut in cuts if self._is_cut(cut, found[cut - 1], found[cut])]
+        found = dict(sorted({**found, **self._look(self._halfway(found))}.items()))
         found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
         del found[self._done]
         for frame in sorted(found):
             self._looks.append(frame)
             self._link(frame, found[frame])
         self._done, self._done_sights = stop, found[stop]
+
+    def _halfway(self, found: dict[int, list[Sight]]) -> list[int]:
+        """Frames halfway between looks that are far apart, unless a glance there shows only what both looks know."""
+        halves = {(a + b) // 2: (found[a], found[b]) for a, b in pairwise(found) if b - a > FAR}
+        if max(self._waiting[0][1].size) <= GLANCE:
+            return list(halves)
+        calm = {half: looks for half, looks in halves.items() if is_calm(*looks, self._high)}
+        glances = self._look(list(calm), glance=True)
+        known = {half for half, looks in calm.items() if all(is_known(glances[half], look) for look in looks)}
+        return sorted(halves.keys() - known)
 
     def _between(self, found: dict[int, list[Sight]], a: int, b: int) -> range:
         """Frames between two looks that must be looked at too; a face that was lost is looked for in all."""
@@ -136,13 +151,15 @@ class _Follower:
         """Unlikeness of two frames, or of the first and the last that there are."""
         return unlikeness(self._thumbnails[max(a, 0)], self._thumbnails[min(b, self._count - 1)])
 
-    def _look(self, frames: list[int]) -> dict[int, list[Sight]]:
-        """Ask the detector, once for all of ``frames``, which are sorted."""
+    def _look(self, frames: list[int], *, glance: bool = False) -> dict[int, list[Sight]]:
+        """Ask the detector, once for all of ``frames``, which are sorted; for a ``glance`` they are reduced."""
         sights: dict[int, list[Sight]] = {frame: [] for frame in frames}
         if not frames:
             return sights
-        faces = self._detector.detect(self._pictures(frames))
-        points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy()
+        pictures = self._pictures(frames)
+        scale = GLANCE / max(pictures.size) if glance else 1.0
+        faces = self._detector.detect(Frames(resize(pictures.pixels, scale), pictures.times))
+        points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy() / np.float32(scale)
         for row, score in enumerate(faces.scores.tolist()):
             frame = frames[int(faces.frame[row])]
             sights[frame].append(Sight(frame, points[row], score, seen=True))

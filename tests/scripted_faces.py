@@ -27,19 +27,28 @@ def square(x: float, y: float, size: float = 40) -> Box:
 
 
 class Scripted:
-    """Sees in frame ``n`` the boxes, with their scores, that the script has for ``n``; notes where it looked."""
+    """Sees in frame ``n`` the boxes, with their scores, that the script has for ``n``; notes where it looked.
+
+    In pictures of half the size, at which it glances, only what is at least ``smallest`` pixels high.
+    """
+
+    smallest = 10
 
     def __init__(self, script: Script) -> None:
         self._script = script
         self.looks: list[int] = []
+        self.glances: list[int] = []
 
     def detect(self, frames: Frames) -> Faces:
         parts = [Faces.none()]
+        scale = 0.5 if 2 * frames.size[0] == HEIGHT else 1.0
         for row, time in enumerate(frames.times):
             index = int(time * RATE)
-            self.looks.append(index)
-            seen = self._script(index)
-            boxes = torch.tensor(list(seen), dtype=torch.float32).reshape(-1, 4)
+            (self.looks if scale == 1 else self.glances).append(index)
+            seen = {
+                box: score for box, score in self._script(index).items() if (box[3] - box[1]) * scale >= self.smallest
+            }
+            boxes = torch.tensor(list(seen), dtype=torch.float32).reshape(-1, 4) * scale
             landmarks = boxes[:, None, :2] + TEMPLATE / SIZE * (boxes[:, 2:] - boxes[:, :2])[:, None]
             parts.append(
                 Faces(

@@ -44,12 +44,12 @@ def chunks(frames: Frames, device: torch.device) -> Iterator[tuple[int, Tensor]]
 
 
 def resize(pixels: Tensor, scale: float) -> Tensor:
-    """Scale ``pixels (N, H, W, 3)`` uint8, with antialiasing, to ``(N, H', W', 3)`` uint8."""
+    """Scale ``pixels (N, H, W, 3)``, uint8 or uint16, with antialiasing, to ``(N, H', W', 3)`` of the same type."""
     if scale == 1:
         return pixels
     height, width = (max(1, round(side * scale)) for side in pixels.shape[1:3])
     scaled = geometry.resize(pixels.permute(0, 3, 1, 2), (height, width))
-    return (scaled.round() if scaled.is_floating_point() else scaled).to(torch.uint8).permute(0, 2, 3, 1)
+    return (scaled.round() if scaled.is_floating_point() else scaled).to(pixels.dtype).permute(0, 2, 3, 1)
 
 
 def faces(frame: Tensor, boxes: Tensor, landmarks: Tensor, scores: Tensor) -> Faces:
