@@ -95,6 +95,7 @@ def main(context: click.Context, debug: bool) -> None:
 @options.finding
 @options.videos
 @options.photographs
+@options.datasets
 @options.machine
 @click.pass_context
 def run(
@@ -132,7 +133,7 @@ def run(
             click.echo(f"would anonymize the {job.source.kind} {job.source.path} -> {job.target}")
         context.exit(1 if found.failures else 0)
     results = list(_results(jobs, context.obj, config, written))
-    failed = len(found.failures) + sum(result.error is not None for result in results)
+    failed = len(found.failures) + sum(not result.ok for result in results)
     seconds = time.perf_counter() - start
     click.echo(summary(results, failed, seconds))
     if report is not None:
@@ -143,14 +144,14 @@ def run(
 def _results(jobs: Sequence[Job], load: Load, config: Config, written: OutputConfig) -> Iterator[Result]:
     """Do the jobs, telling of each; without any, no networks are loaded."""
     from pipelines.jobs import anonymize
-    from pipelines.progress import say
+    from pipelines.progress import progress, say
 
-    for result in anonymize(jobs, load(config), written) if jobs else ():
-        if result.error is None:
-            say(result.as_line())
-        else:
-            say(f"Error: {result.error}", err=True)
-        yield result
+    with progress("files", len(jobs), "files") as advance:
+        for result in anonymize(jobs, load(config), written) if jobs else ():
+            for line in result.as_lines():
+                say(line, err=not result.ok)
+            advance(1)
+            yield result
 
 
 @main.command(cls=HeadedCommand)

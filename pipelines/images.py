@@ -1,11 +1,8 @@
-"""Photographs: others are decoded and encoded while the networks look at one."""
+"""Photographs, one by one."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -16,14 +13,11 @@ import torch
 from anonymizer.batches import Frames
 from anonymizer.media.image import Image, Pixels, read_image, write_image
 from pipelines.plan import Job
-from pipelines.progress import progress
 from pipelines.report import Result
 from pipelines.settings import OutputConfig
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymized, Anonymizer
-
-PHOTOS_AT_ONCE = min(8, 1 + (os.cpu_count() or 1))
 
 
 def as_frames(image: Image) -> Frames:
@@ -46,24 +40,8 @@ def alpha_without_faces(image: Image, anonymizer: Anonymizer) -> Pixels | None:
     return alpha
 
 
-def anonymize_photos(jobs: Sequence[Job], anonymizer: Anonymizer, output: OutputConfig) -> Iterator[Result]:
-    """Write the target of each job, whole or not at all; results come in the order of the jobs."""
-    with (
-        progress("photographs", len(jobs), "photographs") as advance,
-        ThreadPoolExecutor(1) as networks,
-        ThreadPoolExecutor(PHOTOS_AT_ONCE) as files,
-    ):
-        waiting, running = deque(jobs), deque[Future[Result]]()
-        while waiting or running:
-            while waiting and len(running) < PHOTOS_AT_ONCE:
-                running.append(files.submit(_photo, waiting.popleft(), anonymizer, networks, output))
-            result = running.popleft().result()
-            advance(1)
-            yield result
-
-
-def _photo(job: Job, anonymizer: Anonymizer, networks: Executor, output: OutputConfig) -> Result:
-    """One photograph; the anonymizer is used by the one thread of ``networks`` alone."""
+def anonymize_photo(job: Job, anonymizer: Anonymizer, networks: Executor, output: OutputConfig) -> Result:
+    """Write the target of one job, whole or not at all; the anonymizer is used on the one thread of ``networks``."""
     result = Result(job)
 
     def replace_faces(image: Image) -> tuple[Anonymized, Pixels | None]:

@@ -16,10 +16,13 @@ from anonymizer.media.formats import FORMATS, is_photograph
 
 
 class Kind(StrEnum):
-    """What a file is."""
+    """What a file is: a table is one of Parquet or Arrow, a file anything else."""
 
     PHOTO = "photograph"
     VIDEO = "video"
+    ARCHIVE = "archive"
+    TABLE = "table"
+    FILE = "file"
 
 
 _VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
@@ -29,17 +32,28 @@ SUFFIXES = {
 }
 """What a name claims. It decides only where the content is not recognized: such a file is damaged, not left out."""
 
+MARKS = {b"PK\x03\x04": Kind.ARCHIVE, b"PK\x05\x06": Kind.ARCHIVE, b"PAR1": Kind.TABLE, b"ARROW1": Kind.TABLE}
+TAR_MARK = (257, b"ustar")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+"""First bytes of archives and tables, and names of compressed archives: what is compressed has no mark of its own."""
+
 EXAMPLES = 5
 """How many of the files that are left out for one reason are named."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to work on; ``folder`` is the input under which it was found, None if it is an input itself."""
+    """A file to work on.
+
+    Attributes:
+        folder: the input under which it was found, None if it is an input itself.
+        depth: how many archives it lies in.
+    """
 
     path: Path
     kind: Kind
     folder: Path | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,8 +111,8 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def kind_of(path: Path) -> Kind | None:
-    """What a file is: by its content, or by its suffix where the content is not recognized; None for neither.
+def kind_of(path: Path) -> Kind:
+    """What a file is: by its content, or by its suffix where the content is not recognized.
 
     Raises:
         MediaError: it is no regular file, or cannot be read.
@@ -111,7 +125,20 @@ def kind_of(path: Path) -> Kind | None:
         raise MediaError(cause_of(error), path=path) from error
     if is_photograph(path):
         return Kind.PHOTO
-    return Kind.VIDEO if _is_video(path) else SUFFIXES.get(path.suffix.lower())
+    if kind := _by_mark(path):
+        return kind
+    return Kind.VIDEO if _is_video(path) else SUFFIXES.get(path.suffix.lower(), Kind.FILE)
+
+
+def _by_mark(path: Path) -> Kind | None:
+    """What the first bytes say, of archives and tables."""
+    if path.name.lower().endswith(COMPRESSED):
+        return Kind.ARCHIVE
+    with path.open("rb") as file:
+        start = file.read(TAR_MARK[0] + len(TAR_MARK[1]))
+    if start[TAR_MARK[0] :] == TAR_MARK[1]:
+        return Kind.ARCHIVE
+    return next((kind for mark, kind in MARKS.items() if start.startswith(mark)), None)
 
 
 def _is_video(path: Path) -> bool:
@@ -126,15 +153,12 @@ def _is_video(path: Path) -> bool:
 def _add(found: Found, path: Path, folder: Path | None) -> None:
     try:
         kind = kind_of(path)
-        if kind is None and folder is None:
-            raise MediaError("is neither a photograph nor a video that can be read", path=path)
+        if kind is Kind.FILE and folder is None:
+            raise MediaError("is neither photograph, video, archive nor table that can be read", path=path)
     except MediaError as error:
         found.failures.append(error)
         return
-    if kind is None:
-        found.skipped.append(Skipped(path, "neither photograph nor video"))
-    else:
-        found.sources.append(Source(path, kind, folder))
+    found.sources.append(Source(path, kind, folder))
 
 
 def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:

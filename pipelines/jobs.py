@@ -1,12 +1,16 @@
-"""All files of a run, in order: one that fails does not keep the others from being done."""
+"""Any number of files, in order: one that fails does not keep the others from being done."""
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipelines.images import anonymize_photos
+from anonymizer.errors import MediaError
+from pipelines.copies import copy
+from pipelines.images import anonymize_photo
 from pipelines.inputs import Kind
 from pipelines.plan import Job
 from pipelines.report import Result
@@ -16,11 +20,36 @@ from pipelines.video import anonymize_video
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
 
+AT_ONCE = min(8, 1 + (os.cpu_count() or 1))
+"""Photographs that are decoded and encoded while the networks look at one."""
+
 
 def anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig) -> Iterator[Result]:
-    """Do ``jobs``; a result comes as soon as its file is written or has failed."""
-    for kind, group in groupby(jobs, key=lambda job: job.source.kind):
-        if kind is Kind.PHOTO:
-            yield from anonymize_photos(list(group), anonymizer, output)
-        else:
-            yield from (anonymize_video(job, anonymizer, output) for job in group)
+    """Do ``jobs``, which may come one by one; results come in their order, at most ``AT_ONCE`` jobs later."""
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(1) as networks, ThreadPoolExecutor(AT_ONCE) as files:
+        for job in jobs:
+            if job.source.kind is Kind.PHOTO:
+                running.append(files.submit(anonymize_photo, job, anonymizer, networks, output))
+            elif job.source.kind is Kind.FILE:
+                running.append(files.submit(copy, job, output.copy))
+            else:  # alone, as it uses all that there is
+                yield from _finished(running)
+                yield _large(job, anonymizer, output)
+            if len(running) == AT_ONCE:
+                yield running.popleft().result()
+        yield from _finished(running)
+
+
+def _finished(running: deque[Future[Result]]) -> Iterator[Result]:
+    while running:
+        yield running.popleft().result()
+
+
+def _large(job: Job, anonymizer: Anonymizer, output: OutputConfig) -> Result:
+    if job.source.kind is Kind.VIDEO:
+        return anonymize_video(job, anonymizer, output)
+    result = Result(job)
+    with result.guarded():
+        raise MediaError("archives and tables are not read yet", path=job.source.path)
+    return result

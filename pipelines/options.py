@@ -76,6 +76,16 @@ files = group(
     ),
 )
 
+datasets = group(
+    "Datasets",
+    option(
+        "--copy",
+        metavar="SUFFIX",
+        multiple=True,
+        help="Copy files such as .npy as they are, though they may hold pictures; may be repeated.",
+    ),
+)
+
 replacing = group(
     "What replaces a face",
     option(
@@ -208,4 +218,6 @@ def config_from(settings: dict[str, Any]) -> Config:
 
 def output_from(settings: dict[str, Any]) -> OutputConfig:
     """The settings of the files to be written."""
-    return OutputConfig(**{field.name: settings[field.name] for field in fields(OutputConfig)})
+    copied = tuple(f".{suffix.lower().lstrip('.')}" for suffix in settings["copy"])
+    said = {field.name: settings[field.name] for field in fields(OutputConfig)}
+    return OutputConfig(**said | {"copy": copied})

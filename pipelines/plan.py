@@ -79,7 +79,7 @@ def _within(source: Source, output: Path, *, alone: bool) -> Path:
 
 
 def _writable(target: Path, kind: Kind) -> Path:
-    if kind is Kind.PHOTO or target.suffix.lower() in CONTAINERS:
+    if kind is not Kind.VIDEO or target.suffix.lower() in CONTAINERS:
         return target
     return target.with_suffix(VIDEO_SUFFIX)
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, LeakError
+from pipelines.inputs import Kind
+from pipelines.plan import Job
 from pipelines.settings import OutputConfig
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymized
     from pipelines.inputs import Found
-    from pipelines.plan import Job
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,9 @@ class Result:
         faces: how many faces had which outcome, summed over the frames.
         stages: seconds that single stages took; in a video they overlap.
         seconds: from start to end of a video, all stages of a photograph.
-        error: the one line that was told; None if the output is whole.
+        members: of an archive or a table: what was written of it.
+        missing: lines about members that are left out, as they failed.
+        error: the one line that was told; None if the output is there.
     """
 
     job: Job
@@ -42,7 +45,21 @@ class Result:
     faces: Counter[str] = field(default_factory=Counter)
     stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     seconds: float = 0.0
+    members: int = 0
+    missing: list[str] = field(default_factory=list)
     error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the output is there, and nothing is left out of it."""
+        return self.error is None and not self.missing
+
+    def include(self, member: Result) -> None:
+        """Count a member."""
+        self.frames += member.frames
+        self.faces.update(member.faces)
+        self.members += member.members if member.members else member.error is None
+        self.missing += [member.error] if member.error else member.missing
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -71,10 +88,16 @@ class Result:
         self.frames += len(done.frames)
         self.faces.update(done.outcomes)
 
-    def as_line(self) -> str:
-        """``a.mp4 -> b.mp4: 12 frames, 24 faces: 24 generated (3.1 s)``."""
-        frames = f"{self.frames} frames, " if self.frames != 1 else ""
-        return f"{self.job.source.path} -> {self.job.target}: {frames}{describe(self.faces)} ({self.seconds:.1f} s)"
+    def as_lines(self) -> Iterator[str]:
+        """``a.mp4 -> b.mp4: 12 frames, 24 faces: 24 generated (3.1 s)``, after what failed; nothing of mere copies."""
+        yield from (f"Error: {line}" for line in self.missing)
+        if self.error:
+            yield f"Error: {self.error}"
+        elif self.job.source.kind is not Kind.FILE:
+            members = f"{self.members} members, " if self.members else ""
+            frames = f"{self.frames} frames, " if self.frames != 1 else ""
+            what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
+            yield f"{self.job.source.path} -> {self.job.target}: {what}"
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""
@@ -82,6 +105,8 @@ class Result:
             "input": str(self.job.source.path),
             "output": None if self.error else str(self.job.target),
             "kind": self.job.source.kind,
+            "members": self.members,
+            "missing": self.missing,
             "frames": self.frames,
             "faces": dict(self.faces),
             "seconds": round(self.seconds, 3),
@@ -111,7 +136,7 @@ def describe(faces: Counter[str]) -> str:
 def summary(results: Sequence[Result], failures: int, seconds: float) -> str:
     """The last line of a run."""
     done = [result for result in results if result.error is None]
-    without = sum(not result.faces for result in done)
+    without = sum(not result.faces for result in done if result.job.source.kind is not Kind.FILE)
     parts = [f"{len(done)} written{f', {without} of them without a face' if without else ''}"]
     parts += [f"{failures} failed"] if failures else []
     parts += [describe(sum((result.faces for result in done), Counter[str]())), f"{seconds:.1f} s"]

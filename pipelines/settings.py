@@ -19,6 +19,7 @@ class OutputConfig:
         crf: constant rate factor of videos, on the scale of the encoder; None for one that looks like the original.
         encoder: one of FFmpeg's to use instead of the codec's own.
         quality: of photographs in lossy formats, 1..100; None for that of the original.
+        copy: suffixes of files that are copied though they may hold pictures; see ``copies``.
     """
 
     audio: Audio = "keep"
@@ -26,3 +27,4 @@ class OutputConfig:
     crf: int | None = None
     encoder: str | None = None
     quality: int | None = None
+    copy: tuple[str, ...] = ()
