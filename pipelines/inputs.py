@@ -13,16 +13,18 @@ from anonymizer.errors import AnonymizerError, MediaError
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import cause_of
 from anonymizer.media.formats import FORMATS, is_photograph
+from pipelines.storage import Place, Stored, listing, why_not
 
 
 class Kind(StrEnum):
-    """What a file is: a table is one of Parquet or Arrow, a file anything else."""
+    """What a file is: a table is one of Parquet or Arrow, a file anything else, a remote file is not fetched yet."""
 
     PHOTO = "photograph"
     VIDEO = "video"
     ARCHIVE = "archive"
     TABLE = "table"
     FILE = "file"
+    REMOTE = "remote file"
 
 
 _VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
@@ -46,21 +48,29 @@ class Source:
     """A file to work on.
 
     Attributes:
+        path: where it lies on this machine; of a remote file that is not fetched, its URL, as names are made of it.
         folder: the input under which it was found, None if it is an input itself.
         depth: how many archives it lies in.
+        origin: where it comes from if that is not this machine.
     """
 
     path: Path
     kind: Kind
     folder: Path | None = None
     depth: int = 0
+    origin: Stored | None = None
+
+    @property
+    def name(self) -> str:
+        """What people know it by: its path or URL."""
+        return self.origin.url if self.origin else str(self.path)
 
 
 @dataclass(frozen=True)
 class Skipped:
     """Something in a folder that is left out, and why."""
 
-    path: Path
+    path: Place
     why: str
 
 
@@ -87,18 +97,24 @@ class Found:
         yield from (f"Error: {error}" for error in self.failures)
 
 
-def find(inputs: Sequence[Path], output: Path | None = None) -> Found:
+def find(inputs: Sequence[Place], output: Place | None = None) -> Found:
     """Find the files behind ``inputs``: files, and folders that are walked in sorted order.
 
     Links are not followed out of a folder, and ``output`` inside of one is left out.
+
+    Raises:
+        ConfigError: an input lies in a store that is unknown or whose library is not installed.
     """
     found = Found()
     for given in inputs:
+        if isinstance(given, str):
+            _add_remote(found, given, output)
+            continue
         if not is_folder(given):
             _add(found, given, None)
             continue
         folder = given.resolve() if given.name in ("", "..") else given
-        for path in _walk(found, folder, output.resolve() if output else None):
+        for path in _walk(found, folder, output.resolve() if isinstance(output, Path) else None):
             _add(found, path, folder)
     return found
 
@@ -130,6 +146,18 @@ def kind_of(path: Path) -> Kind:
     return Kind.VIDEO if _is_video(path) else SUFFIXES.get(path.suffix.lower(), Kind.FILE)
 
 
+def recognized(path: Path, folder: Path | None) -> Kind:
+    """``kind_of`` a file that was found in ``folder``, None for an input, which must be something to work on.
+
+    Raises:
+        MediaError: it is not, or cannot be read.
+    """
+    kind = kind_of(path)
+    if kind is Kind.FILE and folder is None:
+        raise MediaError("is neither photograph, video, archive nor table that can be read", path=path)
+    return kind
+
+
 def _by_mark(path: Path) -> Kind | None:
     """What the first bytes say, of archives and tables."""
     if path.name.lower().endswith(COMPRESSED):
@@ -152,13 +180,32 @@ def _is_video(path: Path) -> bool:
 
 def _add(found: Found, path: Path, folder: Path | None) -> None:
     try:
-        kind = kind_of(path)
-        if kind is Kind.FILE and folder is None:
-            raise MediaError("is neither photograph, video, archive nor table that can be read", path=path)
+        found.sources.append(Source(path, recognized(path, folder), folder))
+    except MediaError as error:
+        found.failures.append(error)
+
+
+def _add_remote(found: Found, url: str, output: Place | None) -> None:
+    try:
+        files = listing(url)
+        if not files:
+            raise MediaError("there is no such file, prefix or bucket", path=url)
     except MediaError as error:
         found.failures.append(error)
         return
-    found.sources.append(Source(path, kind, folder))
+    folder, results = Path(url), Path(output or "")
+    inside = folder in results.parents
+    for name, stored in files.items():
+        if reason := why_not(name or url.partition("://")[2].strip("/")):
+            found.failures.append(MediaError(f"it {reason}", path=stored.url))
+        elif not name:
+            found.sources.append(Source(folder, Kind.REMOTE, origin=stored))
+        elif any(part.startswith(".") for part in name.split("/")):
+            found.skipped.append(Skipped(stored.url, "hidden"))
+        elif inside and Path(folder, name).is_relative_to(results):
+            found.skipped.append(Skipped(stored.url, "holds the results"))
+        else:
+            found.sources.append(Source(Path(folder, name), Kind.REMOTE, folder, origin=stored))
 
 
 def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
+from pipelines.storage import Place, check_writable, identity, joined, listing
 
 MARK = "_anonymized"
 
@@ -19,10 +20,22 @@ VIDEO_SUFFIX = ".mkv"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to anonymize."""
+    """One file to anonymize.
+
+    Attributes:
+        target: where the result is written on this machine; a name only until a place for it is found there, if
+            ``destination`` is given.
+        destination: the URL at which the result is published; empty if that is ``target``.
+    """
 
     source: Source
     target: Path
+    destination: str = ""
+
+    @property
+    def result(self) -> str:
+        """What people know the result by: its path or URL."""
+        return self.destination or str(self.target)
 
     def make_folder(self) -> None:
         """Make the folder of ``target``.
@@ -37,31 +50,50 @@ class Job:
 
 
 def plan(
-    found: Found, inputs: Sequence[Path], output: Path | None, report: Path | None = None, *, force: bool = False
+    found: Found, inputs: Sequence[Place], output: Place | None, report: Path | None = None, *, force: bool = False
 ) -> list[Job]:
     """Decide where each result goes; files whose result must not be written join ``found.failures``.
 
     Args:
         found: the files behind ``inputs``.
         output: a file for one input file, otherwise a folder, which then holds the trees of the input folders. By
-            default results lie beside their inputs with ``MARK`` in the name.
+            default results lie beside their inputs with ``MARK`` in the name, if those are on this machine.
         report: another file that is to be written.
         force: whether existing files may be replaced; inputs never are.
 
     Raises:
-        ConfigError: ``output`` is a file but there are several inputs or a folder, or the report is in the way.
+        ConfigError: ``output`` is a file but there are several inputs or a folder, it is needed but not given, or the
+            report is in the way.
+        MediaError: ``output`` cannot be looked at.
     """
-    several = len(inputs) > 1 or any(map(is_folder, inputs))
-    if output is not None and several and (output.is_file() or output.suffix.lower() in SUFFIXES):
+    if output is None and any(isinstance(given, str) for given in inputs):
+        raise ConfigError("say with -o where the results of remote files go")
+    root = None if output is None else Path(output)
+    folder = root is not None and (str(output).endswith("/") or root.is_dir() or not root.suffix)
+    several = (
+        len(inputs) > 1
+        or any(source.folder for source in found.sources)
+        or any(is_folder(given) for given in inputs if isinstance(given, Path))
+    )
+    if root is not None and several and (root.is_file() or root.suffix.lower() in SUFFIXES):
         raise ConfigError(f"several files cannot be written to one; name a folder instead of {output}")
-    if output is None:
+    if root is None:
         jobs = [Job(source, _beside(source)) for source in found.sources]
-    elif several or output.is_dir() or not output.suffix:
-        jobs = [Job(source, _within(source, output, alone=len(inputs) == 1)) for source in found.sources]
+    elif several or folder:
+        jobs = [Job(source, _within(source, root, alone=len(inputs) == 1)) for source in found.sources]
     else:
-        jobs = [Job(source, output) for source in found.sources]
+        jobs = [Job(source, root) for source in found.sources]
     _check_report(report, jobs, force)
-    return _safe(found, jobs, force)
+    if not isinstance(output, str):
+        return _safe(found, jobs, force)
+    check_writable(output)
+    taken = set() if force else {stored.url for stored in listing(output).values()}
+    return _safe(found, [_published(job, output) for job in jobs], force, taken)
+
+
+def _published(job: Job, output: str) -> Job:
+    name = job.target.relative_to(Path(output)).as_posix()
+    return replace(job, destination=output if name == "." else joined(output, name))
 
 
 def _beside(source: Source) -> Path:
@@ -79,6 +111,8 @@ def _within(source: Source, output: Path, *, alone: bool) -> Path:
 
 
 def _writable(target: Path, kind: Kind) -> Path:
+    if kind is Kind.REMOTE:  # nothing but its name is known
+        kind = SUFFIXES.get(target.suffix.lower(), kind)
     if kind is not Kind.VIDEO or target.suffix.lower() in CONTAINERS:
         return target
     return target.with_suffix(VIDEO_SUFFIX)
@@ -97,28 +131,34 @@ def _check_report(report: Path | None, jobs: Sequence[Job], force: bool) -> None
         raise ConfigError(f"the report exists: {report}; --force replaces it")
 
 
-def _safe(found: Found, jobs: Sequence[Job], force: bool) -> list[Job]:
-    """The jobs whose result destroys nothing; for the others, a failure is noted in ``found``."""
-    inputs = {_identity(job.source.path) for job in jobs}
-    writers: dict[Path, Path] = {}
+def _safe(found: Found, jobs: Sequence[Job], force: bool, taken: Collection[str] = ()) -> list[Job]:
+    """The jobs whose result destroys nothing; for the others, a failure is noted in ``found``.
+
+    Args:
+        taken: URLs of files that lie where results are to be published.
+    """
+    inputs = {_identity(job.source.name if job.source.origin else job.source.path) for job in jobs}
+    writers: dict[Path, Job] = {}
     safe = []
     for job in jobs:
-        first = writers.setdefault(job.target.resolve(), job.source.path)
-        exists = job.target.exists()
-        if exists and _identity(job.target) in inputs:
-            cause = f"its result would take the place of an input: {job.target}"
-        elif first is not job.source.path:
-            cause = f"its result would take the place of that of {first}: {job.target}"
+        first = writers.setdefault(job.target.resolve(), job)
+        exists = job.destination in taken if job.destination else job.target.exists()
+        if (job.destination or exists) and _identity(job.destination or job.target) in inputs:
+            cause = f"its result would take the place of an input: {job.result}"
+        elif first is not job:
+            cause = f"its result would take the place of that of {first.source.name}: {job.result}"
         elif exists and not force:
-            cause = f"its result exists: {job.target}; --force replaces it"
+            cause = f"its result exists: {job.result}; --force replaces it"
         else:
             safe.append(job)
             continue
-        found.failures.append(MediaError(cause, path=job.source.path))
+        found.failures.append(MediaError(cause, path=job.source.name))
     return safe
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(place: Place) -> object:
     """The file itself, whatever its name."""
-    status = path.stat()
+    if isinstance(place, str):
+        return identity(place)
+    status = place.stat()
     return status.st_dev, status.st_ino

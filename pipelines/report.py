@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
-from anonymizer.errors import AnonymizerError, LeakError
+from anonymizer.errors import AnonymizerError, LeakError, PassingError
 from pipelines.inputs import Kind
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
+from pipelines.storage import Place
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymized
@@ -38,6 +39,7 @@ class Result:
         members: of an archive or a table: what was written of it.
         missing: lines about members that are left out, as they failed.
         error: the one line that was told; None if the output is there.
+        passing: whether another try may succeed.
     """
 
     job: Job
@@ -48,6 +50,7 @@ class Result:
     members: int = 0
     missing: list[str] = field(default_factory=list)
     error: str | None = None
+    passing: bool = False
 
     @property
     def ok(self) -> bool:
@@ -67,8 +70,14 @@ class Result:
         try:
             yield
         except Exception as error:
-            self.error = one_line(error, self.job.source.path)
+            self.error = one_line(error, self.job.source.name)
+            self.passing = isinstance(error, PassingError)
             log.debug("%s", self.error, exc_info=True)
+
+    def rename(self, old: str, new: str) -> None:
+        """Speak of ``new`` instead of ``old`` in what went wrong."""
+        self.error = self.error and self.error.replace(old, new)
+        self.missing = [line.replace(old, new) for line in self.missing]
 
     @contextmanager
     def clock(self, stage: str) -> Iterator[None]:
@@ -97,13 +106,13 @@ class Result:
             members = f"{self.members} members, " if self.members else ""
             frames = f"{self.frames} frames, " if self.frames != 1 else ""
             what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
-            yield f"{self.job.source.path} -> {self.job.target}: {what}"
+            yield f"{self.job.source.name} -> {self.job.result}: {what}"
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""
         return {
-            "input": str(self.job.source.path),
-            "output": None if self.error else str(self.job.target),
+            "input": self.job.source.name,
+            "output": None if self.error else self.job.result,
             "kind": self.job.source.kind,
             "members": self.members,
             "missing": self.missing,
@@ -114,7 +123,7 @@ class Result:
         }
 
 
-def one_line(error: Exception, path: Path | None = None) -> str:
+def one_line(error: Exception, path: Place | None = None) -> str:
     """An error as a user sees it: where and why, in one line."""
     if isinstance(error, AnonymizerError):
         error.path = error.path or path

@@ -1,0 +1,308 @@
+"""Files that lie elsewhere: in any store that fsspec knows, named by URLs. Its libraries find the credentials.
+
+Nothing that is incomplete ever shows under the name of a result: stores of objects show one when its upload is
+complete; elsewhere it is written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+
+from anonymizer.errors import AnonymizerError, ConfigError, MediaError, PassingError
+from anonymizer.media.files import cause_of
+
+Place = Path | str
+"""A path on this machine, or the text of a URL."""
+
+OBJECTS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+"""Schemes of stores whose objects appear when they are complete -> the extra of this package with their library."""
+
+RENAMING = frozenset({"memory", "sftp", "ssh", "smb", "hdfs"})
+"""Schemes of stores where a file takes another name in one step."""
+
+PART = 16 << 20
+PARTS = 10_000
+"""Bytes of a part of a large object on S3, so that memory does not grow with it, and how many there may be at most."""
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+
+_PASSING_NUMBERS = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.EAGAIN, errno.ENETUNREACH, errno.EHOSTUNREACH})
+_PASSING_NAMES = frozenset(
+    {"HTTPClientError", "ClientConnectionError", "ClientPayloadError", "ServiceRequestError", "ServiceResponseError"}
+)
+"""Errors that may pass: as s3fs translates them, and classes of botocore, aiohttp and Azure."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file in a store, as it was listed.
+
+    Attributes:
+        size: in bytes; -1 if it is no plain file, or the store does not tell.
+        version: what differs when the content does: the ETag or the time of the last change.
+    """
+
+    url: str
+    size: int
+    version: str
+
+
+class StoppedError(Exception):
+    """The transfer is not wanted any more."""
+
+
+def place(text: str) -> Place:
+    """What a user means by ``text``; a URL of ``file://`` is a path.
+
+    Raises:
+        ConfigError: it holds a password, which would end up in reports.
+    """
+    if not (match := _URL.match(text)):
+        return Path(text)
+    scheme, rest = match[1].lower(), text[match.end() :]
+    if scheme in ("file", "local"):
+        return Path(rest)
+    parts = urlsplit(f"{scheme}://{rest}")
+    if parts.password or (scheme in ("http", "https") and parts.query):
+        raise ConfigError(f"name no password or key in a {scheme}:// URL: leave it to the environment")
+    return f"{scheme}://{rest.rstrip('/')}{'/' if rest.endswith('/') else ''}"
+
+
+def joined(folder: str, name: str) -> str:
+    """The URL of ``name``, parts of which are divided by slashes, in ``folder``."""
+    return f"{folder}{name}" if folder.endswith("/") else f"{folder}/{name}"
+
+
+def identity(url: str) -> str:
+    """The same for all URLs of one file, such as those of ``s3://`` and ``s3a://``."""
+    store, name = _opened(url)
+    return f"{type(store).__name__} {store.storage_options} {name}"
+
+
+def why_not(name: str) -> str:
+    """Why a file of this name is not touched, as a sentence without its subject; empty if nothing is wrong with it."""
+    parts = name.split("/")
+    if _UNSAFE.search(name):
+        return "has a backslash or a control character in its name"
+    if "" in parts:
+        return "has an empty part in its name"
+    return "has . or .. for a part of its name" if {".", ".."} & set(parts) else ""
+
+
+def listing(url: str) -> dict[str, Stored]:
+    """What lies at ``url``: files by their names below it, sorted, or one without a name if it is a file itself.
+
+    Empty objects that stand for folders are passed over.
+
+    Raises:
+        ConfigError: the store is unknown, or its library is not installed.
+        MediaError: it cannot be listed; ``PassingError`` if that may pass.
+    """
+    with _told(url):
+        store, root = _opened(url)
+        with suppress(FileNotFoundError):
+            if not url.endswith("/") and (info := store.info(root))["type"] == "file":
+                return {"": _stored(url, info)}
+        # Stores of files pass silently over folders that cannot be listed unless they are told not to.
+        options = {} if store.async_impl else {"on_error": "raise"}
+        try:
+            infos = store.find(root, detail=True, **options)
+        except FileNotFoundError:
+            return {}
+        finally:
+            store.invalidate_cache()
+    names = {name.removeprefix(root).removeprefix("/"): info for name, info in sorted(infos.items())}
+    return {
+        name or "/": _stored(joined(url, name), info)
+        for name, info in names.items()
+        if info["size"] or not (name.endswith("/") or name == "")
+    }
+
+
+def fetch(stored: Stored, path: Path, stop: Event) -> None:
+    """Write the content to ``path``, in portions until ``stop`` is set.
+
+    Raises:
+        MediaError: it cannot be fetched whole, or is not what was listed; ``PassingError`` if that may pass.
+        StoppedError: ``stop`` was set.
+    """
+    with _told(stored.url):
+        store, name = _opened(stored.url)
+        if stored.size < 0:
+            raise MediaError("is no file of known size")
+        store.get_file(name, str(path), callback=_until(stop), **_portions(stored.url, stored.size))
+        if _stored(stored.url, store.info(name)) != stored:
+            raise MediaError("has changed since it was listed; run the command again")
+        if (size := path.stat().st_size) != stored.size:
+            raise PassingError(f"{size} of {stored.size} bytes arrived")
+
+
+def publish(path: Path, url: str, stop: Event) -> None:
+    """Make the file ``path`` appear at ``url``, whole or not at all.
+
+    Raises:
+        ConfigError: the store shows files that are not complete.
+        MediaError: it cannot be written; ``PassingError`` if that may pass.
+        StoppedError: ``stop`` was set.
+    """
+    check_writable(url)
+    with _told(url):
+        store, name = _opened(url)
+        size = path.stat().st_size
+        if urlsplit(url).scheme in OBJECTS:
+            _abandon(store, name, size)
+            try:
+                store.put_file(str(path), name, callback=_until(stop), **_portions(url, size))
+            except BaseException:
+                _abandon(store, name, size)
+                raise
+            _check(store, name, path)
+            return
+        folder = name.rpartition("/")[0]
+        partial = f"{folder}/.{secrets.token_hex(8)}.part"
+        try:
+            store.makedirs(folder, exist_ok=True)
+            store.put_file(str(path), partial, callback=_until(stop))
+            _check(store, partial, path)
+            store.mv(partial, name)
+        except BaseException:
+            with suppress(Exception):
+                store.rm_file(partial)
+            raise
+
+
+def check_writable(url: str) -> None:
+    """
+    Raises:
+        ConfigError: the store is none where a file can appear complete.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in OBJECTS and scheme not in RENAMING:
+        known = ", ".join(f"{name}://" for name in ("file", *OBJECTS, *sorted(RENAMING)))
+        raise ConfigError(f"results cannot be written to {scheme}://, as they might be seen half done; known: {known}")
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    """The store of fsspec, and the name of the file in it. Not ``url_to_fs``: it takes ``::`` in names for a chain."""
+    scheme = urlsplit(url).scheme
+    kind = _library(scheme)
+    name = kind._strip_protocol(url)
+    return kind(**kind._get_kwargs_from_urls(url)), name
+
+
+@cache
+def _library(scheme: str) -> Any:
+    import fsspec
+
+    try:
+        return fsspec.get_filesystem_class(scheme)
+    except ValueError as error:
+        raise ConfigError(f"{scheme}:// is not known") from error
+    except ImportError as error:
+        if scheme in OBJECTS:
+            raise ConfigError(f'{scheme}:// needs: pip install "anonymizer[{OBJECTS[scheme]}]"') from error
+        raise ConfigError(f"{scheme}:// needs a library: {cause_of(error)}") from error
+
+
+def _stored(url: str, info: dict[str, Any]) -> Stored:
+    size = info["size"] if info["type"] == "file" and info["size"] is not None else -1
+    keys = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created")
+    version = next((str(info[key]).strip('"') for key in keys if info.get(key)), "")
+    return Stored(url, size, version)
+
+
+def _portions(url: str, size: int) -> dict[str, int]:
+    """Options of a transfer: s3fs would hold half a gigabyte of each file."""
+    if OBJECTS.get(urlsplit(url).scheme) != "s3":
+        return {}
+    return {"chunksize": max(PART, -(-size // PARTS)), "max_concurrency": 2}
+
+
+def _until(stop: Event) -> Any:
+    """A callback that ends a transfer once ``stop`` is set; then s3fs aborts an upload in parts."""
+    from fsspec.callbacks import Callback
+
+    class Until(Callback):
+        def relative_update(self, inc: int = 1) -> None:
+            if stop.is_set():
+                raise StoppedError
+
+    return Until()
+
+
+def _check(store: Any, name: str, path: Path) -> None:
+    """Hold what was written to ``path``; S3 itself compares checksums with those that its library sends.
+
+    Raises:
+        PassingError: it is something else; it is removed.
+    """
+    info, size = store.info(name), path.stat().st_size
+    if info["size"] != size:
+        cause = f"{info['size']} of {size} bytes were written"
+    elif "md5Hash" in info and base64.b64decode(info["md5Hash"]) != _md5(path):
+        cause = "what was written has another checksum"
+    else:
+        return
+    store.rm_file(name)
+    raise PassingError(cause)
+
+
+def _md5(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+
+
+def _abandon(store: Any, name: str, size: int) -> None:
+    """Abort uploads in parts that failed or killed runs have left: nobody sees them, but they are paid for."""
+    if size < 2 * PART or not hasattr(store, "abort_mpu"):
+        return
+    bucket, key, _ = store.split_path(name)
+    with suppress(Exception):  # as it needs a permission of its own
+        found = store.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key).get("Uploads", ())
+        for upload in found:
+            if upload["Key"] == key:
+                store.abort_mpu(bucket, key, upload["UploadId"])
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Tell errors of libraries in one line that names the file."""
+    try:
+        yield
+    except AnonymizerError as error:
+        error.path = error.path or url
+        raise
+    except StoppedError:
+        raise
+    except FileNotFoundError as error:
+        raise MediaError("there is no such file, prefix or bucket", path=url) from error
+    except Exception as error:
+        kind = PassingError if _may_pass(error) else MediaError
+        raise kind(cause_of(error), path=url) from error
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    while error is not None:
+        status = next((getattr(error, key) for key in ("status", "status_code", "code") if hasattr(error, key)), None)
+        if (
+            isinstance(error, TimeoutError | ConnectionError)
+            or (isinstance(error, OSError) and error.errno in _PASSING_NUMBERS)
+            or (isinstance(status, int) and (status >= 500 or status in (408, 429)))
+            or _PASSING_NAMES & {kind.__name__ for kind in type(error).__mro__}
+        ):
+            return True
+        error = error.__cause__
+    return False
