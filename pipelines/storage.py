@@ -41,7 +41,14 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 _PASSING_NUMBERS = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.EAGAIN, errno.ENETUNREACH, errno.EHOSTUNREACH})
 _PASSING_NAMES = frozenset(
-    {"HTTPClientError", "ClientConnectionError", "ClientPayloadError", "ServiceRequestError", "ServiceResponseError"}
+    {
+        "HTTPClientError",
+        "EndpointConnectionError",
+        "ClientConnectionError",
+        "ClientPayloadError",
+        "ServiceRequestError",
+        "ServiceResponseError",
+    }
 )
 """Errors that may pass: as s3fs translates them, and classes of botocore, aiohttp and Azure."""
 
@@ -121,6 +128,8 @@ def listing(url: str) -> dict[str, Stored]:
         try:
             infos = store.find(root, detail=True, **options)
         except FileNotFoundError:
+            if _is_s3(url):  # which says so of buckets only
+                raise
             return {}
         finally:
             store.invalidate_cache()
@@ -173,15 +182,16 @@ def publish(path: Path, url: str, stop: Event) -> None:
             return
         folder = name.rpartition("/")[0]
         partial = f"{folder}/.{secrets.token_hex(8)}.part"
+        # In memory a copy is one step; what fsspec has for moving there takes a name for a pattern.
+        rename = store.cp_file if urlsplit(url).scheme == "memory" else store.mv
         try:
             store.makedirs(folder, exist_ok=True)
             store.put_file(str(path), partial, callback=_until(stop))
             _check(store, partial, path)
-            store.mv(partial, name)
-        except BaseException:
-            with suppress(Exception):
+            rename(partial, name)
+        finally:
+            with suppress(Exception):  # as there is none any more
                 store.rm_file(partial)
-            raise
 
 
 def check_writable(url: str) -> None:
@@ -210,7 +220,7 @@ def _library(scheme: str) -> Any:
     try:
         return fsspec.get_filesystem_class(scheme)
     except ValueError as error:
-        raise ConfigError(f"{scheme}:// is not known") from error
+        raise ConfigError("there is no such kind of store") from error
     except ImportError as error:
         if scheme in OBJECTS:
             raise ConfigError(f'{scheme}:// needs: pip install "anonymizer[{OBJECTS[scheme]}]"') from error
@@ -220,13 +230,18 @@ def _library(scheme: str) -> Any:
 def _stored(url: str, info: dict[str, Any]) -> Stored:
     size = info["size"] if info["type"] == "file" and info["size"] is not None else -1
     keys = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created")
-    version = next((str(info[key]).strip('"') for key in keys if info.get(key)), "")
-    return Stored(url, size, version)
+    version = next((info[key] for key in keys if info.get(key)), "")
+    # The library of a store may quote it, or give a date or its seconds, now this and now that.
+    return Stored(url, size, str(getattr(version, "timestamp", lambda: version)()).strip('"'))
+
+
+def _is_s3(url: str) -> bool:
+    return OBJECTS.get(urlsplit(url).scheme) == "s3"
 
 
 def _portions(url: str, size: int) -> dict[str, int]:
     """Options of a transfer: s3fs would hold half a gigabyte of each file."""
-    if OBJECTS.get(urlsplit(url).scheme) != "s3":
+    if not _is_s3(url):
         return {}
     return {"chunksize": max(PART, -(-size // PARTS)), "max_concurrency": 2}
 
