@@ -10,7 +10,8 @@ from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
-from pipelines.storage import Place, check_writable, identity, joined, listing
+from pipelines.storage import Place, identity, joined, listing
+from pipelines.stores import check_writable
 
 MARK = "_anonymized"
 

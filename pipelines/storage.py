@@ -7,30 +7,20 @@ complete; elsewhere it is written under another name and renamed.
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
-from urllib.parse import urlsplit
 
-from anonymizer.errors import AnonymizerError, ConfigError, MediaError, PassingError
-from anonymizer.media.files import cause_of
+from anonymizer.errors import ConfigError, MediaError, PassingError
+from pipelines.stores import OBJECTS, StoppedError, check_writable, is_s3, opened, scheme_of, told
 
 Place = Path | str
 """A path on this machine, or the text of a URL."""
-
-OBJECTS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
-"""Schemes of stores whose objects appear when they are complete -> the extra of this package with their library."""
-
-RENAMING = frozenset({"memory", "sftp", "ssh", "smb", "hdfs"})
-"""Schemes of stores where a file takes another name in one step."""
 
 PART = 16 << 20
 PARTS = 10_000
@@ -38,19 +28,6 @@ PARTS = 10_000
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
-
-_PASSING_NUMBERS = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.EAGAIN, errno.ENETUNREACH, errno.EHOSTUNREACH})
-_PASSING_NAMES = frozenset(
-    {
-        "HTTPClientError",
-        "EndpointConnectionError",
-        "ClientConnectionError",
-        "ClientPayloadError",
-        "ServiceRequestError",
-        "ServiceResponseError",
-    }
-)
-"""Errors that may pass: as s3fs translates them, and classes of botocore, aiohttp and Azure."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +44,6 @@ class Stored:
     version: str
 
 
-class StoppedError(Exception):
-    """The transfer is not wanted any more."""
-
-
 def place(text: str) -> Place:
     """What a user means by ``text``; a URL of ``file://`` is a path.
 
@@ -82,8 +55,8 @@ def place(text: str) -> Place:
     scheme, rest = match[1].lower(), text[match.end() :]
     if scheme in ("file", "local"):
         return Path(rest)
-    parts = urlsplit(f"{scheme}://{rest}")
-    if parts.password or (scheme in ("http", "https") and parts.query):
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if (at and ":" in user) or (scheme in ("http", "https") and "?" in rest):
         raise ConfigError(f"name no password or key in a {scheme}:// URL: leave it to the environment")
     return f"{scheme}://{rest.rstrip('/')}{'/' if rest.endswith('/') else ''}"
 
@@ -95,7 +68,7 @@ def joined(folder: str, name: str) -> str:
 
 def identity(url: str) -> str:
     """The same for all URLs of one file, such as those of ``s3://`` and ``s3a://``."""
-    store, name = _opened(url)
+    store, name = opened(url)
     return f"{type(store).__name__} {store.storage_options} {name}"
 
 
@@ -118,8 +91,8 @@ def listing(url: str) -> dict[str, Stored]:
         ConfigError: the store is unknown, or its library is not installed.
         MediaError: it cannot be listed; ``PassingError`` if that may pass.
     """
-    with _told(url):
-        store, root = _opened(url)
+    with told(url):
+        store, root = opened(url)
         with suppress(FileNotFoundError):
             if not url.endswith("/") and (info := store.info(root))["type"] == "file":
                 return {"": _stored(url, info)}
@@ -128,7 +101,7 @@ def listing(url: str) -> dict[str, Stored]:
         try:
             infos = store.find(root, detail=True, **options)
         except FileNotFoundError:
-            if _is_s3(url):  # which says so of buckets only
+            if is_s3(url):  # which says so of buckets only
                 raise
             return {}
         finally:
@@ -148,8 +121,8 @@ def fetch(stored: Stored, path: Path, stop: Event) -> None:
         MediaError: it cannot be fetched whole, or is not what was listed; ``PassingError`` if that may pass.
         StoppedError: ``stop`` was set.
     """
-    with _told(stored.url):
-        store, name = _opened(stored.url)
+    with told(stored.url):
+        store, name = opened(stored.url)
         if stored.size < 0:
             raise MediaError("is no file of known size")
         store.get_file(name, str(path), callback=_until(stop), **_portions(stored.url, stored.size))
@@ -168,10 +141,10 @@ def publish(path: Path, url: str, stop: Event) -> None:
         StoppedError: ``stop`` was set.
     """
     check_writable(url)
-    with _told(url):
-        store, name = _opened(url)
+    with told(url):
+        store, name = opened(url)
         size = path.stat().st_size
-        if urlsplit(url).scheme in OBJECTS:
+        if scheme_of(url) in OBJECTS:
             _abandon(store, name, size)
             try:
                 store.put_file(str(path), name, callback=_until(stop), **_portions(url, size))
@@ -183,7 +156,7 @@ def publish(path: Path, url: str, stop: Event) -> None:
         folder = name.rpartition("/")[0]
         partial = f"{folder}/.{secrets.token_hex(8)}.part"
         # In memory a copy is one step; what fsspec has for moving there takes a name for a pattern.
-        rename = store.cp_file if urlsplit(url).scheme == "memory" else store.mv
+        rename = store.cp_file if scheme_of(url) == "memory" else store.mv
         try:
             store.makedirs(folder, exist_ok=True)
             store.put_file(str(path), partial, callback=_until(stop))
@@ -194,39 +167,6 @@ def publish(path: Path, url: str, stop: Event) -> None:
                 store.rm_file(partial)
 
 
-def check_writable(url: str) -> None:
-    """
-    Raises:
-        ConfigError: the store is none where a file can appear complete.
-    """
-    scheme = urlsplit(url).scheme
-    if scheme not in OBJECTS and scheme not in RENAMING:
-        known = ", ".join(f"{name}://" for name in ("file", *OBJECTS, *sorted(RENAMING)))
-        raise ConfigError(f"results cannot be written to {scheme}://, as they might be seen half done; known: {known}")
-
-
-def _opened(url: str) -> tuple[Any, str]:
-    """The store of fsspec, and the name of the file in it. Not ``url_to_fs``: it takes ``::`` in names for a chain."""
-    scheme = urlsplit(url).scheme
-    kind = _library(scheme)
-    name = kind._strip_protocol(url)
-    return kind(**kind._get_kwargs_from_urls(url)), name
-
-
-@cache
-def _library(scheme: str) -> Any:
-    import fsspec
-
-    try:
-        return fsspec.get_filesystem_class(scheme)
-    except ValueError as error:
-        raise ConfigError("there is no such kind of store") from error
-    except ImportError as error:
-        if scheme in OBJECTS:
-            raise ConfigError(f'{scheme}:// needs: pip install "anonymizer[{OBJECTS[scheme]}]"') from error
-        raise ConfigError(f"{scheme}:// needs a library: {cause_of(error)}") from error
-
-
 def _stored(url: str, info: dict[str, Any]) -> Stored:
     size = info["size"] if info["type"] == "file" and info["size"] is not None else -1
     keys = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created")
@@ -235,13 +175,9 @@ def _stored(url: str, info: dict[str, Any]) -> Stored:
     return Stored(url, size, str(getattr(version, "timestamp", lambda: version)()).strip('"'))
 
 
-def _is_s3(url: str) -> bool:
-    return OBJECTS.get(urlsplit(url).scheme) == "s3"
-
-
 def _portions(url: str, size: int) -> dict[str, int]:
     """Options of a transfer: s3fs would hold half a gigabyte of each file."""
-    if not _is_s3(url):
+    if not is_s3(url):
         return {}
     return {"chunksize": max(PART, -(-size // PARTS)), "max_concurrency": 2}
 
@@ -290,34 +226,3 @@ def _abandon(store: Any, name: str, size: int) -> None:
         for upload in found:
             if upload["Key"] == key:
                 store.abort_mpu(bucket, key, upload["UploadId"])
-
-
-@contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Tell errors of libraries in one line that names the file."""
-    try:
-        yield
-    except AnonymizerError as error:
-        error.path = error.path or url
-        raise
-    except StoppedError:
-        raise
-    except FileNotFoundError as error:
-        raise MediaError("there is no such file, prefix or bucket", path=url) from error
-    except Exception as error:
-        kind = PassingError if _may_pass(error) else MediaError
-        raise kind(cause_of(error), path=url) from error
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    while error is not None:
-        status = next((getattr(error, key) for key in ("status", "status_code", "code") if hasattr(error, key)), None)
-        if (
-            isinstance(error, TimeoutError | ConnectionError)
-            or (isinstance(error, OSError) and error.errno in _PASSING_NUMBERS)
-            or (isinstance(status, int) and (status >= 500 or status in (408, 429)))
-            or _PASSING_NAMES & {kind.__name__ for kind in type(error).__mro__}
-        ):
-            return True
-        error = error.__cause__
-    return False
