@@ -58,7 +58,8 @@ def place(text: str) -> Place:
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if (at and ":" in user) or (scheme in ("http", "https") and "?" in rest):
         raise ConfigError(f"name no password or key in a {scheme}:// URL: leave it to the environment")
-    return f"{scheme}://{rest.rstrip('/')}{'/' if rest.endswith('/') else ''}"
+    slash = rest.endswith("/") or "/" not in rest  # a bucket is a folder, even if its name looks like that of a file
+    return f"{scheme}://{rest.rstrip('/')}{'/' if slash and rest else ''}"
 
 
 def joined(folder: str, name: str) -> str:
