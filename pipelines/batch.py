@@ -45,9 +45,7 @@ def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Itera
             yield Result(job, error=f"{job.source.path}: {lost}", passing=True)
 
 
-def persistently(
-    jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]], pause: float = PAUSE
-) -> Iterator[Result]:
+def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]]) -> Iterator[Result]:
     """Do ``jobs``, and those that failed for a reason that may pass again later, with longer and longer pauses."""
     for attempt in range(1, TRIES + 1):
         again = []
@@ -59,5 +57,5 @@ def persistently(
                 yield result
         if not again:
             return
-        time.sleep(pause * 4 ** (attempt - 1))
+        time.sleep(PAUSE * 4 ** (attempt - 1))
         jobs = again

@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -80,12 +81,14 @@ class Ledger(Closing):
         self.path = path = ledger_of(root) if root else None
         self.notes: list[str] = []
         self._root = root
-        self._lock = _locked(path) if path else None
-        try:
-            self._base = sqlite3.connect(path or ":memory:", isolation_level=None)
-            self._open(settings, force)
-        except sqlite3.DatabaseError as error:
-            raise MediaError(f"the ledger cannot be used: {error}", path=path) from error
+        with ExitStack() as undone:
+            self._lock = undone.enter_context(_locked(path)) if path else None
+            try:
+                self._base = undone.enter_context(closing(sqlite3.connect(path or ":memory:", isolation_level=None)))
+                self._open(settings, force)
+            except sqlite3.DatabaseError as error:
+                raise MediaError(f"the ledger cannot be used: {error}", path=path) from error
+            undone.pop_all()
 
     def close(self) -> None:
         """Give the file back. When nothing is left to do, the secret is forgotten."""
@@ -107,7 +110,7 @@ class Ledger(Closing):
         before = self._value("settings", text)
         if before != text:
             raise ConfigError(
-                f"is of a run with other settings ({', '.join(_changes(json.loads(before), settings))}); name another"
+                f"is of a run with other settings ({', '.join(_changes(json.loads(before), json.loads(text)))}); name another"
                 " output, or --force makes all anew",
                 path=self.path,
             )

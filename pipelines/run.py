@@ -101,7 +101,10 @@ class Run:
         if not jobs:
             return
         count = min(self.workers, len(jobs))
-        with closing(self._hire(load, ledger.secret, count)) as workers, progress("files", len(jobs), "files") as advance:
+        with (
+            closing(self._hire(load, ledger.secret, count)) as workers,
+            progress("files", len(jobs), "files") as advance,
+        ):
             for result in persistently(jobs, lambda some: spread(some, workers, self.written)):
                 ledger.record(result)
                 tally.add(result)

@@ -74,6 +74,14 @@ class Slow(FakeAnonymizer):
         return super().stills(frames)
 
 
+class Brisk(FakeAnonymizer):
+    """Takes long enough to be killed at any moment."""
+
+    def stills(self, frames: Frames) -> Anonymized:
+        time.sleep(0.02)
+        return super().stills(frames)
+
+
 class Forgetful(FakeAnonymizer):
     """Loses the last frame of every batch."""
 
