@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from anonymizer.errors import AnonymizerError, MediaError
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import cause_of
 from anonymizer.media.formats import FORMATS, is_photograph
-from pipelines.storage import Place, Stored, listing, why_not
+from pipelines.storage import Place, Stored, is_prefix, listing, why_not
 
 
 class Kind(StrEnum):
@@ -25,6 +25,11 @@ class Kind(StrEnum):
     TABLE = "table"
     FILE = "file"
     REMOTE = "remote file"
+
+    @property
+    def verb(self) -> str:
+        """What is done with it."""
+        return "copy" if self is Kind.FILE else "anonymize"
 
 
 _VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
@@ -97,32 +102,39 @@ class Found:
         yield from (f"Error: {error}" for error in self.failures)
 
 
-def find(inputs: Sequence[Place], output: Place | None = None) -> Found:
+def find(inputs: Sequence[Place], outputs: Iterable[Place] = ()) -> Found:
     """Find the files behind ``inputs``: files, and folders that are walked in sorted order.
 
-    Links are not followed out of a folder, and ``output`` inside of one is left out.
+    Links are not followed out of a folder, and ``outputs`` inside of one are left out.
 
     Raises:
         ConfigError: an input lies in a store that is unknown or whose library is not installed.
     """
     found = Found()
+    results = {Path(output) if isinstance(output, str) else output.resolve() for output in outputs}
     for given in inputs:
         if isinstance(given, str):
-            _add_remote(found, given, output)
+            _add_remote(found, given, results)
             continue
         if not is_folder(given):
             _add(found, given, None)
             continue
         folder = given.resolve() if given.name in ("", "..") else given
-        for path in _walk(found, folder, output.resolve() if isinstance(output, Path) else None):
+        for path in _walk(found, folder, results):
             _add(found, path, folder)
     return found
 
 
-def is_folder(path: Path) -> bool:
-    """Whether this is a folder, as far as one may know: what is wrong with a path is said when it is opened."""
+def is_folder(place: Place) -> bool:
+    """Whether this is a folder, as far as one may know: what is wrong with a path is said when it is opened.
+
+    Raises:
+        ConfigError, MediaError: a store cannot be asked.
+    """
+    if isinstance(place, str):
+        return is_prefix(place)
     try:
-        return path.is_dir()
+        return place.is_dir()
     except OSError:
         return False
 
@@ -185,7 +197,7 @@ def _add(found: Found, path: Path, folder: Path | None) -> None:
         found.failures.append(error)
 
 
-def _add_remote(found: Found, url: str, output: Place | None) -> None:
+def _add_remote(found: Found, url: str, outputs: Collection[Path]) -> None:
     try:
         files = listing(url)
         if not files:
@@ -193,8 +205,8 @@ def _add_remote(found: Found, url: str, output: Place | None) -> None:
     except MediaError as error:
         found.failures.append(error)
         return
-    folder, results = Path(url), Path(output or "")
-    inside = folder in results.parents
+    folder = Path(url)
+    results = [output for output in outputs if folder in output.parents]
     for name, stored in files.items():
         if reason := why_not(name or url.partition("://")[2].strip("/")):
             found.failures.append(MediaError(f"it {reason}", path=stored.url))
@@ -202,13 +214,13 @@ def _add_remote(found: Found, url: str, output: Place | None) -> None:
             found.sources.append(Source(folder, Kind.REMOTE, origin=stored))
         elif any(part.startswith(".") for part in name.split("/")):
             found.skipped.append(Skipped(stored.url, "hidden"))
-        elif inside and Path(folder, name).is_relative_to(results):
+        elif any(Path(folder, name).is_relative_to(result) for result in results):
             found.skipped.append(Skipped(stored.url, "holds the results"))
         else:
             found.sources.append(Source(Path(folder, name), Kind.REMOTE, folder, origin=stored))
 
 
-def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:
+def _walk(found: Found, folder: Path, outputs: set[Path]) -> Iterator[Path]:
     """The files under ``folder``, sorted; what is passed over is noted in ``found``."""
 
     def failed(error: OSError) -> None:
@@ -217,25 +229,25 @@ def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:
     top = folder.resolve()
     for here, folders, files in os.walk(folder, onerror=failed):
         try:
-            folders[:] = _kept(found, here, folders, top, output)
-            yield from (Path(here, name) for name in _kept(found, here, files, top, output))
+            folders[:] = _kept(found, here, folders, top, outputs)
+            yield from (Path(here, name) for name in _kept(found, here, files, top, outputs))
         except OSError as error:  # such as a folder that may be listed but not entered
             folders.clear()
             failed(error)
 
 
-def _kept(found: Found, here: str, names: Sequence[str], top: Path, output: Path | None) -> list[str]:
-    reasons = {name: _why_not(Path(here, name), top, output) for name in sorted(names)}
+def _kept(found: Found, here: str, names: Sequence[str], top: Path, outputs: set[Path]) -> list[str]:
+    reasons = {name: _why_not(Path(here, name), top, outputs) for name in sorted(names)}
     found.skipped += [Skipped(Path(here, name), why) for name, why in reasons.items() if why]
     return [name for name, why in reasons.items() if not why]
 
 
-def _why_not(path: Path, top: Path, output: Path | None) -> str:
+def _why_not(path: Path, top: Path, outputs: set[Path]) -> str:
     """Why something in a folder is passed over; empty if it is not."""
     if path.name.startswith("."):
         return "hidden"
     if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(top)):
         return "link to something else than a file of this folder"
-    if path.resolve() == output:
+    if path.resolve() in outputs:
         return "holds the results"
     return "" if path.is_file() or path.is_dir() else "no regular file"

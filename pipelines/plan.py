@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
-from pipelines.storage import Place, identity, joined, listing
+from pipelines.storage import Place, Stored, identity, joined, listing
 from pipelines.stores import check_writable
 
 MARK = "_anonymized"
@@ -27,16 +27,24 @@ class Job:
         target: where the result is written on this machine; a name only until a place for it is found there, if
             ``destination`` is given.
         destination: the URL at which the result is published; empty if that is ``target``.
+        published: what lies there already.
     """
 
     source: Source
     target: Path
     destination: str = ""
+    published: Stored | None = None
 
     @property
     def result(self) -> str:
         """What people know the result by: its path or URL."""
         return self.destination or str(self.target)
+
+    def size(self) -> int | None:
+        """Of the result of a run before, in bytes; None if there is none."""
+        if self.destination:
+            return self.published.size if self.published else None
+        return self.target.stat().st_size if self.target.is_file() else None
 
     def make_folder(self) -> None:
         """Make the folder of ``target``.
@@ -50,8 +58,32 @@ class Job:
             raise MediaError(f"the folder cannot be made: {cause_of(error)}", path=self.target.parent) from error
 
 
+def root(inputs: Sequence[Place], output: Place | None) -> Place | None:
+    """The folder that holds all results, if there is one: of several inputs, or of a folder.
+
+    Raises:
+        ConfigError: ``output`` is a file all the same, or is needed but not given.
+        MediaError: a store cannot be asked.
+    """
+    if output is None and any(isinstance(given, str) for given in inputs):
+        raise ConfigError("say with -o where the results of remote files go")
+    if len(inputs) == 1 and not is_folder(inputs[0]):
+        return None
+    if output is None:
+        return _marked(Path(inputs[0])) if len(inputs) == 1 else None
+    named = not str(output).endswith("/") and Path(output).suffix.lower() in SUFFIXES
+    if named or (isinstance(output, Path) and output.is_file()):
+        raise ConfigError(f"several files cannot be written to one; name a folder instead of {output}")
+    return output
+
+
 def plan(
-    found: Found, inputs: Sequence[Place], output: Place | None, report: Path | None = None, *, force: bool = False
+    found: Found,
+    inputs: Sequence[Place],
+    output: Place | None,
+    report: Path | None = None,
+    *,
+    may_replace: Callable[[Path], bool] = lambda target: False,
 ) -> list[Job]:
     """Decide where each result goes; files whose result must not be written join ``found.failures``.
 
@@ -60,49 +92,45 @@ def plan(
         output: a file for one input file, otherwise a folder, which then holds the trees of the input folders. By
             default results lie beside their inputs with ``MARK`` in the name, if those are on this machine.
         report: another file that is to be written.
-        force: whether existing files may be replaced; inputs never are.
+        may_replace: whether a file that exists may be replaced; inputs never are.
 
     Raises:
         ConfigError: ``output`` is a file but there are several inputs or a folder, it is needed but not given, or the
             report is in the way.
         MediaError: ``output`` cannot be looked at.
     """
-    if output is None and any(isinstance(given, str) for given in inputs):
-        raise ConfigError("say with -o where the results of remote files go")
-    root = None if output is None else Path(output)
-    folder = root is not None and (str(output).endswith("/") or root.is_dir() or not root.suffix)
-    several = (
-        len(inputs) > 1
-        or any(source.folder for source in found.sources)
-        or any(is_folder(given) for given in inputs if isinstance(given, Path))
-    )
-    if root is not None and several and (root.is_file() or root.suffix.lower() in SUFFIXES):
-        raise ConfigError(f"several files cannot be written to one; name a folder instead of {output}")
-    if root is None:
+    folder = root(inputs, output)
+    if output is None:
         jobs = [Job(source, _beside(source)) for source in found.sources]
-    elif several or folder:
-        jobs = [Job(source, _within(source, root, alone=len(inputs) == 1)) for source in found.sources]
+    elif folder or is_folder(output) or str(output).endswith("/") or not Path(output).suffix:
+        jobs = [Job(source, _within(source, Path(output), alone=len(inputs) == 1)) for source in found.sources]
     else:
-        jobs = [Job(source, root) for source in found.sources]
-    _check_report(report, jobs, force)
-    if not isinstance(output, str):
-        return _safe(found, jobs, force)
-    check_writable(output)
-    taken = set() if force else {stored.url for stored in listing(output).values()}
-    return _safe(found, [_published(job, output) for job in jobs], force, taken)
+        jobs = [Job(source, Path(output)) for source in found.sources]
+    if isinstance(output, str):
+        check_writable(output)
+        published = listing(output)
+        jobs = [_published(job, output, published) for job in jobs]
+    _check_report(report, jobs, may_replace)
+    return _safe(found, jobs, may_replace)
 
 
-def _published(job: Job, output: str) -> Job:
+def _published(job: Job, output: str, published: Mapping[str, Stored]) -> Job:
     name = job.target.relative_to(Path(output)).as_posix()
-    return replace(job, destination=output if name == "." else joined(output, name))
+    if name == ".":
+        return replace(job, destination=output, published=published.get(""))
+    return replace(job, destination=joined(output, name), published=published.get(name))
 
 
 def _beside(source: Source) -> Path:
     """Beside the input: ``photos/a.jpg`` in ``photos_anonymized/a.jpg``, alone in ``photos/a_anonymized.jpg``."""
     if source.folder is None:
         return _writable(source.path.with_stem(source.path.stem + MARK), source.kind)
-    root = source.folder.with_name(source.folder.name + MARK)
-    return _writable(root / source.path.relative_to(source.folder), source.kind)
+    return _writable(_marked(source.folder) / source.path.relative_to(source.folder), source.kind)
+
+
+def _marked(folder: Path) -> Path:
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    return folder.with_name(folder.name + MARK)
 
 
 def _within(source: Source, output: Path, *, alone: bool) -> Path:
@@ -119,7 +147,7 @@ def _writable(target: Path, kind: Kind) -> Path:
     return target.with_suffix(VIDEO_SUFFIX)
 
 
-def _check_report(report: Path | None, jobs: Sequence[Job], force: bool) -> None:
+def _check_report(report: Path | None, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> None:
     """
     Raises:
         ConfigError: the report would take the place of another file.
@@ -128,27 +156,23 @@ def _check_report(report: Path | None, jobs: Sequence[Job], force: bool) -> None
         return
     if report.resolve() in {path.resolve() for job in jobs for path in (job.source.path, job.target)}:
         raise ConfigError(f"the report must not take the place of an input or a result: {report}")
-    if report.exists() and not force:
+    if report.exists() and not may_replace(report):
         raise ConfigError(f"the report exists: {report}; --force replaces it")
 
 
-def _safe(found: Found, jobs: Sequence[Job], force: bool, taken: Collection[str] = ()) -> list[Job]:
-    """The jobs whose result destroys nothing; for the others, a failure is noted in ``found``.
-
-    Args:
-        taken: URLs of files that lie where results are to be published.
-    """
+def _safe(found: Found, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> list[Job]:
+    """The jobs whose result destroys nothing; for the others, a failure is noted in ``found``."""
     inputs = {_identity(job.source.name if job.source.origin else job.source.path) for job in jobs}
     writers: dict[Path, Job] = {}
     safe = []
     for job in jobs:
         first = writers.setdefault(job.target.resolve(), job)
-        exists = job.destination in taken if job.destination else job.target.exists()
-        if (job.destination or exists) and _identity(job.destination or job.target) in inputs:
+        exists = bool(job.published) if job.destination else job.target.exists()
+        if exists and _identity(job.destination or job.target) in inputs:
             cause = f"its result would take the place of an input: {job.result}"
         elif first is not job:
             cause = f"its result would take the place of that of {first.source.name}: {job.result}"
-        elif exists and not force:
+        elif exists and not may_replace(job.target):
             cause = f"its result exists: {job.result}; --force replaces it"
         else:
             safe.append(job)

@@ -194,6 +194,7 @@ class _Stage(Closing):
             raise LeakError(f"the result of {result.job.source.name} came for that of {item.planned.source.name}")
         for path, name in ((item.local.source.path, item.local.source.name), (item.local.target, item.local.result)):
             result.rename(str(path), name)
+        result.job = item.planned
         if result.error is None and item.planned.destination:
             return self._publishing.submit(self._publish, item, result)
         self._clear(item)

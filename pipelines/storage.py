@@ -83,6 +83,20 @@ def why_not(name: str) -> str:
     return "has . or .. for a part of its name" if {".", ".."} & set(parts) else ""
 
 
+def is_prefix(url: str) -> bool:
+    """Whether files lie below ``url``, rather than one at it.
+
+    Raises:
+        ConfigError, MediaError: as of ``listing``.
+    """
+    with told(url):
+        store, name = opened(url)
+        try:
+            return url.endswith("/") or store.info(name)["type"] == "directory"
+        except FileNotFoundError:
+            return False
+
+
 def listing(url: str) -> dict[str, Stored]:
     """What lies at ``url``: files by their names below it, sorted, or one without a name if it is a file itself.
 

@@ -103,6 +103,27 @@ def test_what_exists_is_not_replaced_and_inputs_never(
 
 
 @pytest.mark.parametrize("kind", ["memory", "s3"])
+def test_the_same_command_again_does_only_what_is_left(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    given, made = store(kind, "given", request), store(kind, "made", request)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        given.put(name, photo(tmp_path))
+    made.put("d.jpg", b"precious")
+    invoke("run", given.root, "-o", made.root, code=1)
+    before = made.tree()
+    given.put("a.jpg", make_photo(tmp_path / "other.jpg", (64, 64)).read_bytes())
+    made.put("b.jpg", b"damaged")
+    result = invoke("run", given.root, "-o", made.root, code=1)
+    assert f"{given.root}/a.jpg: is done again: the input has changed" in result.stderr
+    assert f"{given.root}/b.jpg: is done again: its output was changed" in result.stderr
+    assert "2 written; 1 done before; 1 failed" in result.stdout
+    after = made.tree()
+    assert {name for name in after if after[name] == before[name]} == {"b.jpg", "c.jpg", "d.jpg"}
+    assert after["d.jpg"] == b"precious"
+
+
+@pytest.mark.parametrize("kind", ["memory", "s3"])
 def test_a_result_that_does_not_arrive_whole_is_not_there(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +139,7 @@ def test_a_result_that_does_not_arrive_whole_is_not_there(
         Path(args[-2]).write_bytes(bytes(200))
 
     monkeypatch.setattr(library, "put_file", half)
+    monkeypatch.setattr("pipelines.batch.PAUSE", 0)
     result = invoke("run", source, "-o", f"{files.root}/a.jpg", code=1)
     assert result.stderr == f"Error: {files.root}/a.jpg: 100 of 200 bytes were written\n"
     assert files.tree() == {}
@@ -178,7 +200,7 @@ def test_dry_run_and_results_inside_the_input(client: Any, tmp_path: Path) -> No
     assert "holds the results: 1 (s3://given/in/out/a.mkv)" in result.stderr
     assert "its result exists: s3://given/in/out/a.mkv" in result.stderr
     result = invoke("run", "s3://given/in", "-o", "s3://other", "--dry-run", code=1)
-    assert "s3://other: there is no such file, prefix or bucket" in result.stderr
+    assert "s3://other/: there is no such file, prefix or bucket" in result.stderr
     invoke("run", "s3://given/none", "-o", tmp_path, code=1)
 
 
