@@ -17,7 +17,7 @@ from anonymizer.errors import AnonymizerError, ConfigError
 from pipelines import options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
-from pipelines.storage import Place
+from pipelines.places import Place
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer

@@ -13,7 +13,8 @@ from anonymizer.errors import AnonymizerError, MediaError
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import cause_of
 from anonymizer.media.formats import FORMATS, is_photograph
-from pipelines.storage import Place, Stored, is_prefix, listing, why_not
+from pipelines.places import Place, why_not
+from pipelines.storage import Stored, is_prefix, listing
 
 
 class Kind(StrEnum):

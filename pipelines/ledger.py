@@ -23,9 +23,9 @@ from platformdirs import user_state_path
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.files import Closing, cause_of
 from pipelines.inputs import Source
+from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.report import Result
-from pipelines.storage import Place
 
 SUFFIX = ".ledger"
 

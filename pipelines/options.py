@@ -10,8 +10,8 @@ from typing import Any, TypeVar, get_args
 import click
 
 from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method
+from pipelines.places import Place, place
 from pipelines.settings import Audio, Codec, OutputConfig
-from pipelines.storage import Place, place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]

@@ -10,7 +10,8 @@ from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
-from pipelines.storage import Place, Stored, identity, joined, listing
+from pipelines.places import Place, joined
+from pipelines.storage import Stored, identity, listing
 from pipelines.stores import check_writable
 
 MARK = "_anonymized"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, LeakError, PassingError
 from pipelines.inputs import Kind
+from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
-from pipelines.storage import Place
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymized

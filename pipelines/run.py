@@ -16,11 +16,11 @@ from anonymizer.media.files import remove_partials
 from pipelines.batch import persistently, spread
 from pipelines.inputs import Found, find
 from pipelines.ledger import Ledger, files_of
+from pipelines.places import Place
 from pipelines.plan import Job, plan, root
 from pipelines.progress import progress, say
 from pipelines.report import Tally, as_dict, made_with, write
 from pipelines.settings import OutputConfig
-from pipelines.storage import Place
 from pipelines.workers import Alone, Load, Local, Workers
 
 MACHINE = ("device", "batch_size")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,18 +15,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from anonymizer.errors import ConfigError, MediaError, PassingError
-from pipelines.stores import OBJECTS, StoppedError, check_writable, is_s3, opened, scheme_of, told
-
-Place = Path | str
-"""A path on this machine, or the text of a URL."""
+from anonymizer.errors import MediaError, PassingError
+from pipelines.places import joined, scheme_of
+from pipelines.stores import OBJECTS, StoppedError, check_writable, is_s3, opened, told
 
 PART = 16 << 20
 PARTS = 10_000
 """Bytes of a part of a large object on S3, so that memory does not grow with it, and how many there may be at most."""
-
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 @dataclass(frozen=True)
@@ -44,43 +38,10 @@ class Stored:
     version: str
 
 
-def place(text: str) -> Place:
-    """What a user means by ``text``; a URL of ``file://`` is a path.
-
-    Raises:
-        ConfigError: it holds a password, which would end up in reports.
-    """
-    if not (match := _URL.match(text)):
-        return Path(text)
-    scheme, rest = match[1].lower(), text[match.end() :]
-    if scheme in ("file", "local"):
-        return Path(rest)
-    user, at, _ = rest.partition("/")[0].rpartition("@")
-    if (at and ":" in user) or (scheme in ("http", "https") and "?" in rest):
-        raise ConfigError(f"name no password or key in a {scheme}:// URL: leave it to the environment")
-    slash = rest.endswith("/") or "/" not in rest  # a bucket is a folder, even if its name looks like that of a file
-    return f"{scheme}://{rest.rstrip('/')}{'/' if slash and rest else ''}"
-
-
-def joined(folder: str, name: str) -> str:
-    """The URL of ``name``, parts of which are divided by slashes, in ``folder``."""
-    return f"{folder}{name}" if folder.endswith("/") else f"{folder}/{name}"
-
-
 def identity(url: str) -> str:
     """The same for all URLs of one file, such as those of ``s3://`` and ``s3a://``."""
     store, name = opened(url)
     return f"{type(store).__name__} {store.storage_options} {name}"
-
-
-def why_not(name: str) -> str:
-    """Why a file of this name is not touched, as a sentence without its subject; empty if nothing is wrong with it."""
-    parts = name.split("/")
-    if _UNSAFE.search(name):
-        return "has a backslash or a control character in its name"
-    if "" in parts:
-        return "has an empty part in its name"
-    return "has . or .. for a part of its name" if {".", ".."} & set(parts) else ""
 
 
 def is_prefix(url: str) -> bool:

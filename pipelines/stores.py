@@ -10,6 +10,7 @@ from typing import Any
 
 from anonymizer.errors import AnonymizerError, ConfigError, MediaError, PassingError
 from anonymizer.media.files import cause_of
+from pipelines.places import scheme_of
 
 OBJECTS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 """Schemes of stores whose objects appear when they are complete -> the extra of this package with their library."""
@@ -33,11 +34,6 @@ _PASSING_NAMES = frozenset(
 
 class StoppedError(Exception):
     """The transfer is not wanted any more."""
-
-
-def scheme_of(url: str) -> str:
-    """``s3`` of ``s3://bucket/name``."""
-    return url.partition("://")[0]
 
 
 def check_writable(url: str) -> None:
