@@ -105,6 +105,7 @@ def run(
     report: Path | None,
     retry: bool,
     workers: int | None,
+    cluster: str | None,
     **settings: Any,
 ) -> None:
     """Anonymize photographs, videos, archives and tables of them, and folders.
@@ -123,7 +124,7 @@ def run(
     config, written = config_from(settings), output_from(settings)
     from pipelines.run import Run
 
-    asked = Run(inputs, output, report, force, retry, workers or 0, config, written)
+    asked = Run(inputs, output, report, force, retry, workers or 0, cluster, config, written)
     context.exit(0 if (asked.dry() if dry_run else asked.run(context.obj)) else 1)
 
 

@@ -114,11 +114,9 @@ class Ledger(Closing):
         text = json.dumps(settings, sort_keys=True)
         before = self._value("settings", text)
         if before != text:
-            raise ConfigError(
-                f"is of a run with other settings ({', '.join(_changes(json.loads(before), json.loads(text)))}); name another"
-                " output, or --force makes all anew",
-                path=self.path,
-            )
+            changes = ", ".join(_changes(json.loads(before), json.loads(text)))
+            cause = f"is of a run with other settings ({changes}); name another output, or --force makes all anew"
+            raise ConfigError(cause, path=self.path)
         self.secret = int(self._value("secret", str(secrets.randbits(63))))
 
     def _value(self, key: str, new: str) -> str:

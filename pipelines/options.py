@@ -195,6 +195,11 @@ scaling = group(
         type=click.IntRange(min=1),
         help="Processes that share the files; by default one, which uses all cores.",
     ),
+    option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Work on a Ray cluster: its address, auto, or local for one that is started here.",
+    ),
 )
 
 measuring = group(

@@ -14,6 +14,7 @@ import click
 from anonymizer.config import Config
 from anonymizer.media.files import remove_partials
 from pipelines.batch import persistently, spread
+from pipelines.cluster import Cluster
 from pipelines.inputs import Found, find
 from pipelines.ledger import Ledger, files_of
 from pipelines.places import Place
@@ -37,7 +38,8 @@ class Run:
         report: a file to write.
         force: make all anew, whatever exists.
         retry: try again what is in quarantine.
-        workers: processes; 0 for this one alone.
+        workers: processes; 0 for this one alone, or as many as the cluster has room for.
+        cluster: address of a Ray cluster.
         config: how faces are replaced.
         written: how outputs are written.
     """
@@ -48,6 +50,7 @@ class Run:
     force: bool = False
     retry: bool = False
     workers: int = 0
+    cluster: str | None = None
     config: Config = field(default_factory=Config)
     written: OutputConfig = field(default_factory=OutputConfig)
 
@@ -118,6 +121,8 @@ class Run:
         generate = self.config.generate
         seeded = replace(generate, seed=secret if generate.seed is None else generate.seed)
         config = replace(self.config, generate=seeded)
+        if self.cluster is not None:
+            return Cluster(load, config, self.cluster, count)
         return Local(load, config, count) if count else Alone(load, config)
 
 
