@@ -40,11 +40,14 @@ def put_large(folder: Path) -> Path:
     return path
 
 
-def test_large_objects_go_in_parts(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_objects_go_in_parts(
+    s3: S3, server: UnreliableServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(storage, "PART", 5 * MIB)
     path = put_large(tmp_path)
     storage.publish(path, f"{s3.root}/a.bin", Event())
     assert s3.etag("a.bin").endswith('-3"')
+    assert server.checked == [True] * 3
     storage.fetch(storage.listing(s3.root)["a.bin"], tmp_path / "b.bin", Event())
     assert (tmp_path / "b.bin").read_bytes() == path.read_bytes()
 
@@ -100,7 +103,7 @@ def test_a_process_that_is_killed_while_it_publishes_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("fault", "passing"), [(503, True), (500, True), ("cut", True), (403, False), (404, False), ("gone", True)]
+    ("fault", "passing"), [(502, True), (503, True), ("cut", True), (403, False), (404, False), ("gone", True)]
 )
 def test_errors_of_the_network(
     fault: Any, passing: bool, s3: S3, server: UnreliableServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

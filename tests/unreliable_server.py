@@ -22,6 +22,7 @@ class UnreliableServer(ThreadingHTTPServer):
         self.behind = port
         self.fault: Fault = lambda method, path: None
         self.hanging, self.closed = Event(), Event()
+        self.checked: list[bool] = []  # of all that was sent, whether with a checksum
         Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
@@ -43,6 +44,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.command == "PUT":
+            self.server.checked.append(any(name.lower().startswith("x-amz-checksum-") for name in self.headers))
         fault = self.server.fault(self.command, self.path)
         if fault == "hang":
             self.server.hanging.set()
