@@ -4,6 +4,7 @@
     ├── ConfigError            a setting is wrong or contradicts another
     ├── WeightsError           a model file is missing, altered or does not fit its network
     ├── MediaError             a file cannot be read or written
+    │   └── PassingError       ... at the moment; another try may succeed
     ├── DetectionError         faces cannot be looked for
     └── LeakError              a real face is, or may be, still visible
 
@@ -20,13 +21,13 @@ class AnonymizerError(Exception):
 
     Args:
         cause: one line that a user can act on.
-        path: the file concerned.
+        path: the file concerned; of one that lies elsewhere its URL.
         time: presentation time in seconds, for a frame of a video.
     """
 
     def __init__(self, cause: str, *, path: str | Path | None = None, time: Fraction | None = None) -> None:
         self.cause = cause
-        self.path = None if path is None else Path(path)
+        self.path = path
         self.time = time
         super().__init__(cause)
 
@@ -47,6 +48,10 @@ class WeightsError(AnonymizerError):
 
 class MediaError(AnonymizerError):
     """A file cannot be read or written."""
+
+
+class PassingError(MediaError):
+    """A file cannot be read or written at the moment, such as for a network: another try may succeed."""
 
 
 class DetectionError(AnonymizerError):

@@ -42,7 +42,7 @@ def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Itera
             task.left.remove(value.job)
             yield value
         for job in task.left if lost else ():
-            yield Result(job, error=f"{job.source.path}: {lost}", passing=True)
+            yield Result(job, error=f"{job.source.name}: {lost}", passing=True)
 
 
 def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]]) -> Iterator[Result]:

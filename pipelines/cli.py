@@ -17,6 +17,7 @@ from anonymizer.errors import AnonymizerError, ConfigError
 from pipelines import options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
+from pipelines.places import Place
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
@@ -97,8 +98,8 @@ def main(context: click.Context, debug: bool) -> None:
 @click.pass_context
 def run(
     context: click.Context,
-    inputs: tuple[Path, ...],
-    output: Path | None,
+    inputs: tuple[Place, ...],
+    output: Place | None,
     force: bool,
     dry_run: bool,
     report: Path | None,
@@ -116,6 +117,7 @@ def run(
     \b
       anonymizer run talk.mp4 --audio disguise --preset thorough
       anonymizer run archive/ -o safe/ --report report.json
+      anonymizer run s3://bucket/photos -o s3://other/photos
 
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
     """
@@ -131,7 +133,7 @@ def run(
 @options.finding
 @options.machine
 @click.pass_context
-def inspect(context: click.Context, inputs: tuple[Path, ...], **settings: Any) -> None:
+def inspect(context: click.Context, inputs: tuple[Place, ...], **settings: Any) -> None:
     """Say which faces would be replaced: a line of JSON for each.
 
     Its keys: path; box (x0, y0, x1, y1); score; landmarks (the eyes, the nose, the corners of the mouth); track (one
@@ -142,6 +144,7 @@ def inspect(context: click.Context, inputs: tuple[Path, ...], **settings: Any) -
     from pipelines.inputs import find
     from pipelines.inspection import faces_in
     from pipelines.report import one_line
+    from pipelines.staging import at_hand
 
     found = find(inputs)
     for line in found.as_lines():
@@ -151,11 +154,12 @@ def inspect(context: click.Context, inputs: tuple[Path, ...], **settings: Any) -
     for source in found.sources:
         anonymizer = anonymizer or context.obj(config)
         try:
-            for face in faces_in(source, anonymizer):
-                click.echo(json.dumps(face))
+            with at_hand(source) as local:
+                for face in faces_in(local, anonymizer):
+                    click.echo(json.dumps(face))
         except AnonymizerError as error:
             failed = True
-            click.echo(f"Error: {one_line(error, source.path)}", err=True)
+            click.echo(f"Error: {one_line(error, source.name)}", err=True)
     context.exit(1 if failed else 0)
 
 

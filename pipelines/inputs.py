@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,16 +13,19 @@ from anonymizer.errors import AnonymizerError, MediaError
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import cause_of
 from anonymizer.media.formats import FORMATS, is_photograph
+from pipelines.places import Place, why_not
+from pipelines.storage import Stored, is_prefix, listing
 
 
 class Kind(StrEnum):
-    """What a file is: a table is one of Parquet or Arrow, a file anything else."""
+    """What a file is: a table is one of Parquet or Arrow, a file anything else, a remote file is not fetched yet."""
 
     PHOTO = "photograph"
     VIDEO = "video"
     ARCHIVE = "archive"
     TABLE = "table"
     FILE = "file"
+    REMOTE = "remote file"
 
     @property
     def verb(self) -> str:
@@ -51,21 +54,29 @@ class Source:
     """A file to work on.
 
     Attributes:
+        path: where it lies on this machine; of a remote file that is not fetched, its URL, as names are made of it.
         folder: the input under which it was found, None if it is an input itself.
         depth: how many archives it lies in.
+        origin: where it comes from if that is not this machine.
     """
 
     path: Path
     kind: Kind
     folder: Path | None = None
     depth: int = 0
+    origin: Stored | None = None
+
+    @property
+    def name(self) -> str:
+        """What people know it by: its path or URL."""
+        return self.origin.url if self.origin else str(self.path)
 
 
 @dataclass(frozen=True)
 class Skipped:
     """Something in a folder that is left out, and why."""
 
-    path: Path
+    path: Place
     why: str
 
 
@@ -92,14 +103,20 @@ class Found:
         yield from (f"Error: {error}" for error in self.failures)
 
 
-def find(inputs: Sequence[Path], outputs: Iterable[Path] = ()) -> Found:
+def find(inputs: Sequence[Place], outputs: Iterable[Place] = ()) -> Found:
     """Find the files behind ``inputs``: files, and folders that are walked in sorted order.
 
     Links are not followed out of a folder, and ``outputs`` inside of one are left out.
+
+    Raises:
+        ConfigError: an input lies in a store that is unknown or whose library is not installed.
     """
     found = Found()
-    results = {output.resolve() for output in outputs}
+    results = {Path(output) if isinstance(output, str) else output.resolve() for output in outputs}
     for given in inputs:
+        if isinstance(given, str):
+            _add_remote(found, given, results)
+            continue
         if not is_folder(given):
             _add(found, given, None)
             continue
@@ -109,10 +126,16 @@ def find(inputs: Sequence[Path], outputs: Iterable[Path] = ()) -> Found:
     return found
 
 
-def is_folder(path: Path) -> bool:
-    """Whether this is a folder, as far as one may know: what is wrong with a path is said when it is opened."""
+def is_folder(place: Place) -> bool:
+    """Whether this is a folder, as far as one may know: what is wrong with a path is said when it is opened.
+
+    Raises:
+        ConfigError, MediaError: a store cannot be asked.
+    """
+    if isinstance(place, str):
+        return is_prefix(place)
     try:
-        return path.is_dir()
+        return place.is_dir()
     except OSError:
         return False
 
@@ -134,6 +157,18 @@ def kind_of(path: Path) -> Kind:
     if kind := _by_mark(path):
         return kind
     return Kind.VIDEO if _is_video(path) else SUFFIXES.get(path.suffix.lower(), Kind.FILE)
+
+
+def recognized(path: Path, folder: Path | None) -> Kind:
+    """``kind_of`` a file that was found in ``folder``, None for an input, which must be something to work on.
+
+    Raises:
+        MediaError: it is not, or cannot be read.
+    """
+    kind = kind_of(path)
+    if kind is Kind.FILE and folder is None:
+        raise MediaError("is neither photograph, video, archive nor table that can be read", path=path)
+    return kind
 
 
 def _by_mark(path: Path) -> Kind | None:
@@ -158,13 +193,32 @@ def _is_video(path: Path) -> bool:
 
 def _add(found: Found, path: Path, folder: Path | None) -> None:
     try:
-        kind = kind_of(path)
-        if kind is Kind.FILE and folder is None:
-            raise MediaError("is neither photograph, video, archive nor table that can be read", path=path)
+        found.sources.append(Source(path, recognized(path, folder), folder))
+    except MediaError as error:
+        found.failures.append(error)
+
+
+def _add_remote(found: Found, url: str, outputs: Collection[Path]) -> None:
+    try:
+        files = listing(url)
+        if not files:
+            raise MediaError("there is no such file, prefix or bucket", path=url)
     except MediaError as error:
         found.failures.append(error)
         return
-    found.sources.append(Source(path, kind, folder))
+    folder = Path(url)
+    results = [output for output in outputs if folder in output.parents]
+    for name, stored in files.items():
+        if reason := why_not(name or url.partition("://")[2].strip("/")):
+            found.failures.append(MediaError(f"it {reason}", path=stored.url))
+        elif not name:
+            found.sources.append(Source(folder, Kind.REMOTE, origin=stored))
+        elif any(part.startswith(".") for part in name.split("/")):
+            found.skipped.append(Skipped(stored.url, "hidden"))
+        elif any(Path(folder, name).is_relative_to(result) for result in results):
+            found.skipped.append(Skipped(stored.url, "holds the results"))
+        else:
+            found.sources.append(Source(Path(folder, name), Kind.REMOTE, folder, origin=stored))
 
 
 def _walk(found: Found, folder: Path, outputs: set[Path]) -> Iterator[Path]:

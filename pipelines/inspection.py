@@ -26,7 +26,7 @@ def faces_in(source: Source, anonymizer: Anonymizer) -> Iterator[dict[str, Any]]
     """
     if source.kind is Kind.PHOTO:
         for row in _rows(anonymizer.inspect(as_frames(read_image(source.path)))):
-            yield {"path": str(source.path), **row}
+            yield {"path": source.name, **row}
         return
     with (
         VideoReader(source.path) as reader,
@@ -35,7 +35,7 @@ def faces_in(source: Source, anonymizer: Anonymizer) -> Iterator[dict[str, Any]]
         for done in anonymizer.stream(batches):
             for frame, row in zip(done.faces.frame.tolist(), _rows(done.faces), strict=True):
                 moment = done.frames.times[frame]
-                yield {"path": str(source.path), "time": str(moment), "seconds": float(moment), **row}
+                yield {"path": source.name, "time": str(moment), "seconds": float(moment), **row}
 
 
 def _rows(faces: Faces) -> Iterator[dict[str, Any]]:

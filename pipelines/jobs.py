@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pipelines.inputs import Kind
 from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.settings import OutputConfig
+from pipelines.staging import staged
 from pipelines.video import anonymize_video
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ AT_ONCE = min(8, 1 + (os.cpu_count() or 1))
 """Photographs that are decoded and encoded while the networks look at one."""
 
 
-def anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig) -> Iterator[Result]:
-    """Do ``jobs``, which may come one by one; results come in their order, at most ``AT_ONCE`` jobs later."""
+def anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig) -> Generator[Result, None, None]:
+    """Do ``jobs``, which may come one by one, wherever their files lie; results come in their order, a few jobs on."""
+    return staged(jobs, lambda local: _anonymize(local, anonymizer, output))
+
+
+def _anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig) -> Generator[Result, None, None]:
+    """Do ``jobs`` on files of this machine; results come at most ``AT_ONCE`` jobs later."""
     running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1) as networks, ThreadPoolExecutor(AT_ONCE) as files:
         for job in jobs:

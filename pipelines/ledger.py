@@ -7,6 +7,7 @@ writes at a time. It holds names, sizes, hashes and counts; no pictures. Small r
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import secrets
 import sqlite3
@@ -17,8 +18,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from platformdirs import user_state_path
+
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.files import Closing, cause_of
+from pipelines.inputs import Source
+from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.report import Result
 
@@ -64,7 +69,7 @@ class Ledger(Closing):
     """The record of one run, and of the runs before that it goes on from.
 
     Args:
-        root: the output folder, beside which the ledger lies; None for a ledger in memory.
+        root: the output folder, beside which the ledger lies if that is on this machine; None for a ledger in memory.
         settings: all that decides how outputs look. A ledger of other settings is refused.
         force: forget what the ledger knows.
 
@@ -77,10 +82,10 @@ class Ledger(Closing):
         MediaError: it is no ledger, is damaged, or cannot be written.
     """
 
-    def __init__(self, root: Path | None, settings: dict[str, Any], *, force: bool = False) -> None:
+    def __init__(self, root: Place | None, settings: dict[str, Any], *, force: bool = False) -> None:
         self.path = path = ledger_of(root) if root else None
         self.notes: list[str] = []
-        self._root = root
+        self._root = Path(root) if root else None
         with ExitStack() as undone:
             self._lock = undone.enter_context(_locked(path)) if path else None
             try:
@@ -147,18 +152,18 @@ class Ledger(Closing):
         left = []
         self._base.execute("BEGIN")
         for job in jobs:
-            identity, known = _identity(job.source.path), self._known(job)
+            identity, known = _identity(job.source), self._known(job)
             if known and known.state == State.QUARANTINED and known.identity == identity and not retry:
                 continue
             if known and known.state == State.DONE:
                 why = self._why_again(job, known, identity)
                 if not why:
                     continue
-                self.notes.append(f"{job.source.path}: is done again: {why}")
+                self.notes.append(f"{job.source.name}: is done again: {why}")
             left.append(job)
             self._base.execute(
                 "INSERT OR REPLACE INTO items (target, input, kind, state, identity) VALUES (?, ?, ?, ?, ?)",
-                (self._key(job.target), str(job.source.path), job.source.kind, State.PENDING, identity),
+                (self._key(job.target), job.source.name, job.source.kind, State.PENDING, identity),
             )
         self._base.execute("COMMIT")
         return left
@@ -172,9 +177,10 @@ class Ledger(Closing):
     def _why_again(self, job: Job, known: _Known, identity: str) -> str:
         if known.identity != identity:
             return "the input has changed"
-        if not job.target.is_file():
+        size = job.size()
+        if size is None:
             return "its output is gone"
-        return "" if job.target.stat().st_size == known.size_out else "its output was changed"
+        return "" if size == known.size_out else "its output was changed"
 
     def record(self, result: Result) -> None:
         """Note what became of one of the jobs, at once."""
@@ -213,12 +219,15 @@ class Ledger(Closing):
             yield {**json.loads(text), "state": state}
 
 
-def ledger_of(root: Path) -> Path:
-    """Where the ledger of an output folder lies: beside it."""
+def ledger_of(root: Place) -> Path:
+    """Where the ledger of an output folder lies: beside it; of one in a store, in this user's folder for such files."""
+    if isinstance(root, str):
+        name = hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16]
+        return user_state_path("anonymizer") / f"{Path(root).name}-{name}{SUFFIX}"
     return root.resolve().with_name(root.resolve().name + SUFFIX)
 
 
-def files_of(root: Path) -> list[Path]:
+def files_of(root: Place) -> list[Path]:
     """The files of a ledger, while it is open and afterwards."""
     path = ledger_of(root)
     return [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
@@ -239,8 +248,10 @@ def _locked(path: Path) -> IO[bytes]:
     return file
 
 
-def _identity(path: Path) -> str:
-    status = path.stat()
+def _identity(source: Source) -> str:
+    if source.origin:
+        return f"{source.origin.size} {source.origin.version}"
+    status = source.path.stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method
+from pipelines.places import Place, place
 from pipelines.settings import Audio, Codec, OutputConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -55,7 +56,17 @@ def option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any
     return names, settings
 
 
-inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+class PlaceType(click.ParamType):
+    """A path, or the URL of a file or folder that lies elsewhere."""
+
+    name = "path"
+
+    def convert(self, value: str, parameter: click.Parameter | None, context: click.Context | None) -> Place:
+        """A ``Path``, or the text of a URL."""
+        return place(value)
+
+
+inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PlaceType())
 
 files = group(
     "Files",
@@ -63,8 +74,8 @@ files = group(
         "-o",
         "--output",
         metavar="OUTPUT",
-        type=click.Path(path_type=Path),
-        help="Where to write: a file for one input file, a folder otherwise.",
+        type=PlaceType(),
+        help="Where to write: a file for one input file, a folder otherwise; or a URL, such as s3://bucket/folder.",
     ),
     option("--force", is_flag=True, help="Replace outputs that exist."),
     option("--retry", is_flag=True, help="Try again what failed time and again in runs before."),

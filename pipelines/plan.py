@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
+from pipelines.places import Place, joined
+from pipelines.storage import Stored, identity, listing
+from pipelines.stores import check_writable
 
 MARK = "_anonymized"
 
@@ -19,10 +22,30 @@ VIDEO_SUFFIX = ".mkv"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to anonymize."""
+    """One file to anonymize.
+
+    Attributes:
+        target: where the result is written on this machine; a name only until a place for it is found there, if
+            ``destination`` is given.
+        destination: the URL at which the result is published; empty if that is ``target``.
+        published: what lies there already.
+    """
 
     source: Source
     target: Path
+    destination: str = ""
+    published: Stored | None = None
+
+    @property
+    def result(self) -> str:
+        """What people know the result by: its path or URL."""
+        return self.destination or str(self.target)
+
+    def size(self) -> int | None:
+        """Of the result of a run before, in bytes; None if there is none."""
+        if self.destination:
+            return self.published.size if self.published else None
+        return self.target.stat().st_size if self.target.is_file() else None
 
     def make_folder(self) -> None:
         """Make the folder of ``target``.
@@ -36,25 +59,29 @@ class Job:
             raise MediaError(f"the folder cannot be made: {cause_of(error)}", path=self.target.parent) from error
 
 
-def root(inputs: Sequence[Path], output: Path | None) -> Path | None:
+def root(inputs: Sequence[Place], output: Place | None) -> Place | None:
     """The folder that holds all results, if there is one: of several inputs, or of a folder.
 
     Raises:
-        ConfigError: ``output`` is a file all the same.
+        ConfigError: ``output`` is a file all the same, or is needed but not given.
+        MediaError: a store cannot be asked.
     """
+    if output is None and any(isinstance(given, str) for given in inputs):
+        raise ConfigError("say with -o where the results of remote files go")
     if len(inputs) == 1 and not is_folder(inputs[0]):
         return None
-    if output is not None and (output.is_file() or output.suffix.lower() in SUFFIXES):
+    if output is None:
+        return _marked(Path(inputs[0])) if len(inputs) == 1 else None
+    named = not str(output).endswith("/") and Path(output).suffix.lower() in SUFFIXES
+    if named or (isinstance(output, Path) and output.is_file()):
         raise ConfigError(f"several files cannot be written to one; name a folder instead of {output}")
-    if output is None and len(inputs) == 1:
-        return _marked(inputs[0])
     return output
 
 
 def plan(
     found: Found,
-    inputs: Sequence[Path],
-    output: Path | None,
+    inputs: Sequence[Place],
+    output: Place | None,
     report: Path | None = None,
     *,
     may_replace: Callable[[Path], bool] = lambda target: False,
@@ -64,21 +91,35 @@ def plan(
     Args:
         found: the files behind ``inputs``.
         output: a file for one input file, otherwise a folder, which then holds the trees of the input folders. By
-            default results lie beside their inputs with ``MARK`` in the name.
+            default results lie beside their inputs with ``MARK`` in the name, if those are on this machine.
         report: another file that is to be written.
         may_replace: whether a file that exists may be replaced; inputs never are.
 
     Raises:
-        ConfigError: ``output`` is a file but there are several inputs or a folder, or the report is in the way.
+        ConfigError: ``output`` is a file but there are several inputs or a folder, it is needed but not given, or the
+            report is in the way.
+        MediaError: ``output`` cannot be looked at.
     """
+    folder = root(inputs, output)
     if output is None:
         jobs = [Job(source, _beside(source)) for source in found.sources]
-    elif root(inputs, output) or output.is_dir() or not output.suffix:
-        jobs = [Job(source, _within(source, output, alone=len(inputs) == 1)) for source in found.sources]
+    elif folder or is_folder(output) or str(output).endswith("/") or not Path(output).suffix:
+        jobs = [Job(source, _within(source, Path(output), alone=len(inputs) == 1)) for source in found.sources]
     else:
-        jobs = [Job(source, output) for source in found.sources]
+        jobs = [Job(source, Path(output)) for source in found.sources]
+    if isinstance(output, str):
+        check_writable(output)
+        published = listing(output)
+        jobs = [_published(job, output, published) for job in jobs]
     _check_report(report, jobs, may_replace)
     return _safe(found, jobs, may_replace)
+
+
+def _published(job: Job, output: str, published: Mapping[str, Stored]) -> Job:
+    name = job.target.relative_to(Path(output)).as_posix()
+    if name == ".":
+        return replace(job, destination=output, published=published.get(""))
+    return replace(job, destination=joined(output, name), published=published.get(name))
 
 
 def _beside(source: Source) -> Path:
@@ -100,6 +141,8 @@ def _within(source: Source, output: Path, *, alone: bool) -> Path:
 
 
 def _writable(target: Path, kind: Kind) -> Path:
+    if kind is Kind.REMOTE:  # nothing but its name is known
+        kind = SUFFIXES.get(target.suffix.lower(), kind)
     if kind is not Kind.VIDEO or target.suffix.lower() in CONTAINERS:
         return target
     return target.with_suffix(VIDEO_SUFFIX)
@@ -120,26 +163,28 @@ def _check_report(report: Path | None, jobs: Sequence[Job], may_replace: Callabl
 
 def _safe(found: Found, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> list[Job]:
     """The jobs whose result destroys nothing; for the others, a failure is noted in ``found``."""
-    inputs = {_identity(job.source.path) for job in jobs}
-    writers: dict[Path, Path] = {}
+    inputs = {_identity(job.source.name if job.source.origin else job.source.path) for job in jobs}
+    writers: dict[Path, Job] = {}
     safe = []
     for job in jobs:
-        first = writers.setdefault(job.target.resolve(), job.source.path)
-        exists = job.target.exists()
-        if exists and _identity(job.target) in inputs:
-            cause = f"its result would take the place of an input: {job.target}"
-        elif first is not job.source.path:
-            cause = f"its result would take the place of that of {first}: {job.target}"
+        first = writers.setdefault(job.target.resolve(), job)
+        exists = bool(job.published) if job.destination else job.target.exists()
+        if exists and _identity(job.destination or job.target) in inputs:
+            cause = f"its result would take the place of an input: {job.result}"
+        elif first is not job:
+            cause = f"its result would take the place of that of {first.source.name}: {job.result}"
         elif exists and not may_replace(job.target):
-            cause = f"its result exists: {job.target}; --force replaces it"
+            cause = f"its result exists: {job.result}; --force replaces it"
         else:
             safe.append(job)
             continue
-        found.failures.append(MediaError(cause, path=job.source.path))
+        found.failures.append(MediaError(cause, path=job.source.name))
     return safe
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(place: Place) -> object:
     """The file itself, whatever its name."""
-    status = path.stat()
+    if isinstance(place, str):
+        return identity(place)
+    status = place.stat()
     return status.st_dev, status.st_ino

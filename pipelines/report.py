@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
-from anonymizer.errors import AnonymizerError, LeakError
+from anonymizer.errors import AnonymizerError, LeakError, PassingError
 from pipelines.inputs import Kind
+from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
 
@@ -33,6 +34,7 @@ class Result:
     """What happened to one file.
 
     Attributes:
+        kind: what the file turned out to be.
         frames: pictures written; 1 for a photograph.
         faces: how many faces had which outcome, summed over the frames.
         stages: seconds that single stages took; in a video they overlap.
@@ -47,6 +49,7 @@ class Result:
     """
 
     job: Job
+    kind: Kind = field(init=False)
     frames: int = 0
     faces: Counter[str] = field(default_factory=Counter)
     stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -59,6 +62,9 @@ class Result:
     hash_in: str | None = None
     hash_out: str | None = None
     size_out: int | None = None
+
+    def __post_init__(self) -> None:
+        self.kind = self.job.source.kind
 
     @property
     def ok(self) -> bool:
@@ -78,8 +84,13 @@ class Result:
         try:
             yield
         except Exception as error:
-            self.error, self.passing = one_line(error, self.job.source.path), may_pass(error)
+            self.error, self.passing = one_line(error, self.job.source.name), may_pass(error)
             log.debug("%s", self.error, exc_info=True)
+
+    def rename(self, old: str, new: str) -> None:
+        """Speak of ``new`` instead of ``old`` in what went wrong."""
+        self.error = self.error and self.error.replace(old, new)
+        self.missing = [line.replace(old, new) for line in self.missing]
 
     def sign(self) -> None:
         """Note what the output, if it is there, was made of: size and hashes."""
@@ -112,18 +123,18 @@ class Result:
         yield from (f"Error: {line}" for line in self.missing)
         if self.error:
             yield f"Error: {self.error}"
-        elif self.job.source.kind is not Kind.FILE:
+        elif self.kind is not Kind.FILE:
             members = f"{self.members} members, " if self.members else ""
             frames = f"{self.frames} frames, " if self.frames != 1 else ""
             what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
-            yield f"{self.job.source.path} -> {self.job.target}: {what}"
+            yield f"{self.job.source.name} -> {self.job.result}: {what}"
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""
         return {
-            "input": str(self.job.source.path),
-            "output": None if self.error else str(self.job.target),
-            "kind": self.job.source.kind,
+            "input": self.job.source.name,
+            "output": None if self.error else self.job.result,
+            "kind": self.kind,
             "members": self.members,
             "missing": self.missing,
             "frames": self.frames,
@@ -148,7 +159,7 @@ PASSING = frozenset(
 def may_pass(error: BaseException | None) -> bool:
     """Whether what went wrong may go well another time, as it was the machine or the network."""
     while error is not None:
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in PASSING):
+        if isinstance(error, MemoryError | PassingError) or (isinstance(error, OSError) and error.errno in PASSING):
             return True
         error = error.__cause__
     return False
@@ -160,7 +171,7 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def one_line(error: Exception, path: Path | None = None) -> str:
+def one_line(error: Exception, path: Place | None = None) -> str:
     """An error as a user sees it: where and why, in one line."""
     if isinstance(error, AnonymizerError):
         error.path = error.path or path
@@ -197,7 +208,7 @@ class Tally:
         """Count a result."""
         if result.error is None:
             self.written += 1
-            self.without += not result.faces and result.job.source.kind is not Kind.FILE
+            self.without += not result.faces and result.kind is not Kind.FILE
             self.faces.update(result.faces)
 
     def as_line(self, before: int, failures: int, seconds: float) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from pipelines.batch import persistently, spread
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, find
 from pipelines.ledger import Ledger, files_of
+from pipelines.places import Place
 from pipelines.plan import Job, plan, root
 from pipelines.progress import progress, say
 from pipelines.report import Tally, as_dict, made_with, write
@@ -31,7 +33,7 @@ class Run:
     """What a run is asked to do.
 
     Attributes:
-        inputs: files and folders.
+        inputs: files and folders, wherever they lie.
         output: a file or a folder; None for beside the inputs.
         report: a file to write.
         force: make all anew, whatever exists.
@@ -42,8 +44,8 @@ class Run:
         written: how outputs are written.
     """
 
-    inputs: Sequence[Path]
-    output: Path | None = None
+    inputs: Sequence[Place]
+    output: Place | None = None
     report: Path | None = None
     force: bool = False
     retry: bool = False
@@ -56,7 +58,7 @@ class Run:
         """Say what would be done; whether nothing stands against it."""
         found = self._find()
         for job in plan(found, self.inputs, self.output, self.report, may_replace=lambda target: self.force):
-            click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.path} -> {job.target}")
+            click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.name} -> {job.result}")
         _tell(found)
         return not found.failures
 
@@ -78,8 +80,8 @@ class Run:
                 write(self.report, as_dict(self.config, self.written, found, ledger.results(), seconds))
         return not failures
 
-    @property
-    def _root(self) -> Path | None:
+    @cached_property
+    def _root(self) -> Place | None:
         return root(self.inputs, self.output)
 
     def _find(self) -> Found:
@@ -95,7 +97,7 @@ class Run:
         may_replace = (lambda target: True) if self.force else ledger.is_ours
         jobs = plan(found, self.inputs, self.output, self.report, may_replace=may_replace)
         _tell(found)
-        if self._root and not ledger.is_new():
+        if isinstance(self._root, Path) and not ledger.is_new():
             remove_partials(self._root)
         return jobs
 

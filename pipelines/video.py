@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -53,10 +54,10 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
         ) as writer,
         closing(prefetch(_read(reader, anonymizer.batch_size, times, result), BATCHES_AHEAD)) as frames,
         closing(prefetch(anonymizer.stream(frames), BATCHES_AHEAD)) as stream,
-        progress(result.job.source.path.name, reader.info.frames, "frames") as advance,
+        progress(Path(result.job.source.name).name, reader.info.frames, "frames") as advance,
     ):
         if reader.info.left_out:
-            click.echo(f"{result.job.source.path}: left out: {', '.join(reader.info.left_out)}", err=True)
+            click.echo(f"{result.job.source.name}: left out: {', '.join(reader.info.left_out)}", err=True)
         for done in stream:
             _check_order(done.frames, times)
             result.add(done)

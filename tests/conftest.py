@@ -1,13 +1,19 @@
 """What several tests share: pictures of people who do not exist, drawn once a run."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; see pipelines/cli.py
 
 import pytest
 import torch
+from stores import S3
 from torch import Tensor
+from unreliable_server import UnreliableServer
 
 from anonymizer.batches import Frames
 from anonymizer.generate.condition import load_condition
@@ -43,3 +49,64 @@ def picture(portraits: list[Portrait]) -> Tensor:
 def frames(picture: Tensor) -> Frames:
     """``picture`` and its mirror image."""
     return Frames(torch.stack([picture, picture.flip(1)]), (Fraction(0), Fraction(1, 25)))
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[int]:
+    """The port of a server that speaks S3."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()[1]
+    server.stop()
+
+
+@pytest.fixture
+def server(moto: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnreliableServer]:
+    """What is between this program and S3, and how it is found."""
+    import s3fs
+
+    server = UnreliableServer(moto)
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(server: UnreliableServer) -> Any:
+    """Straight to S3, which is empty."""
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server.behind}")
+    for bucket in client.list_buckets()["Buckets"]:
+        for entry in client.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
+            client.delete_object(Bucket=bucket["Name"], Key=entry["Key"])
+    return client
+
+
+@pytest.fixture
+def s3(client: Any) -> S3:
+    """A place on S3."""
+    return S3("s3://results/of/this", client)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where files lie in between: nothing may be left there."""
+    path = tmp_path / "scratch"
+    path.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    monkeypatch.setenv("TMPDIR", str(path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield path
+    assert list(path.iterdir()) == []
