@@ -34,8 +34,11 @@ SUFFIXES = {
 
 MARKS = {b"PK\x03\x04": Kind.ARCHIVE, b"PK\x05\x06": Kind.ARCHIVE, b"PAR1": Kind.TABLE, b"ARROW1": Kind.TABLE}
 TAR_MARK = (257, b"ustar")
+ARROW_STREAM = b"\xff\xff\xff\xff"
+STREAMS = (".arrow", ".arrows", ".ipc")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-"""First bytes of archives and tables, and names of compressed archives: what is compressed has no mark of its own."""
+"""First bytes of archives and tables. Those of a stream of Arrow are too common, and what is compressed has none of its
+own: there the name counts as well."""
 
 EXAMPLES = 5
 """How many of the files that are left out for one reason are named."""
@@ -48,12 +51,19 @@ class Source:
     Attributes:
         folder: the input under which it was found, None if it is an input itself.
         depth: how many archives it lies in.
+        label: of what lies in an archive or a table, what people are told in place of ``path``.
+        room: of what lies in an archive, how many bytes it may unpack to at most; None if there is no such bound.
     """
 
     path: Path
     kind: Kind
     folder: Path | None = None
     depth: int = 0
+    label: str = ""
+    room: int | None = None
+
+    def __str__(self) -> str:
+        return self.label or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,8 @@ def _by_mark(path: Path) -> Kind | None:
         start = file.read(TAR_MARK[0] + len(TAR_MARK[1]))
     if start[TAR_MARK[0] :] == TAR_MARK[1]:
         return Kind.ARCHIVE
+    if start.startswith(ARROW_STREAM) and path.suffix.lower() in STREAMS:
+        return Kind.TABLE
     return next((kind for mark, kind in MARKS.items() if start.startswith(mark)), None)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
-from anonymizer.errors import MediaError
+from pipelines.archives import rewrite_archive
 from pipelines.copies import copy
 from pipelines.images import anonymize_photo
 from pipelines.inputs import Kind
 from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.settings import OutputConfig
+from pipelines.tables import rewrite_table
 from pipelines.video import anonymize_video
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ AT_ONCE = min(8, 1 + (os.cpu_count() or 1))
 """Photographs that are decoded and encoded while the networks look at one."""
 
 
-def anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig) -> Iterator[Result]:
+def anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig) -> Generator[Result, None, None]:
     """Do ``jobs``, which may come one by one; results come in their order, at most ``AT_ONCE`` jobs later."""
     running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1) as networks, ThreadPoolExecutor(AT_ONCE) as files:
@@ -49,7 +51,5 @@ def _finished(running: deque[Future[Result]]) -> Iterator[Result]:
 def _large(job: Job, anonymizer: Anonymizer, output: OutputConfig) -> Result:
     if job.source.kind is Kind.VIDEO:
         return anonymize_video(job, anonymizer, output)
-    result = Result(job)
-    with result.guarded():
-        raise MediaError("archives and tables are not read yet", path=job.source.path)
-    return result
+    rewrite = rewrite_archive if job.source.kind is Kind.ARCHIVE else rewrite_table
+    return rewrite(job, partial(anonymize, anonymizer=anonymizer, output=output))

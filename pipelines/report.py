@@ -37,6 +37,7 @@ class Result:
         seconds: from start to end of a video, all stages of a photograph.
         members: of an archive or a table: what was written of it.
         missing: lines about members that are left out, as they failed.
+        unpacked: bytes that were read from an archive and those in it.
         error: the one line that was told; None if the output is there.
     """
 
@@ -47,6 +48,7 @@ class Result:
     seconds: float = 0.0
     members: int = 0
     missing: list[str] = field(default_factory=list)
+    unpacked: int = 0
     error: str | None = None
 
     @property

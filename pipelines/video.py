@@ -56,7 +56,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
         progress(result.job.source.path.name, reader.info.frames, "frames") as advance,
     ):
         if reader.info.left_out:
-            click.echo(f"{result.job.source.path}: left out: {', '.join(reader.info.left_out)}", err=True)
+            click.echo(f"{result.job.source}: left out: {', '.join(reader.info.left_out)}", err=True)
         for done in stream:
             _check_order(done.frames, times)
             result.add(done)
