@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -42,7 +45,7 @@ DATE = (2020, 9, 13, 12, 26, 40)
 def make(path: Path, entries: Sequence[Entry]) -> Path:
     """Write an archive whose format is that of a name in ``NAMES``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".zip":
+    if path.suffix in (".zip", ".docx"):
         _make_zip(path, entries)
     else:
         path.write_bytes(packed(path, tar_bytes(entries)))
@@ -77,17 +80,13 @@ def tar_bytes(entries: Sequence[Entry], change: Callable[[tarfile.TarInfo], obje
 
 def packed(path: Path, data: bytes) -> bytes:
     """In the compression that the name says."""
-    import bz2
-    import gzip
-    import lzma
-
     pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
     return pack.get(path.suffix, bytes)(data)
 
 
 def entries_of(path: Path) -> list[Entry]:
     """The members in order."""
-    if path.suffix == ".zip":
+    if path.suffix in (".zip", ".docx"):
         with zipfile.ZipFile(path) as archive:
             assert archive.testzip() is None
             return [

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import os
 import stat
-import subprocess
+import struct
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Generator, Iterable
+import zlib
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from archive_samples import DATE, NAMES, TARS, ZIPS, Entry, entries_of, make, packed, tar_bytes
+from archive_samples import DATE, NAMES, Entry, entries_of, make, packed, tar_bytes
 from fake_anonymizer import BOX, FakeAnonymizer, Run, Unable, invoke, make_photo, make_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from pipelines import archives, members, zips
 from pipelines.archives import rewrite_archive
 from pipelines.inputs import Kind, Source, kind_of
 from pipelines.jobs import AT_ONCE, anonymize
-from pipelines.plan import Job, plan
+from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.settings import OutputConfig
 
@@ -156,12 +157,12 @@ def test_few_members_lie_on_the_disk_at_a_time(tmp_path: Path, scratch: Path, me
             nonlocal most
             (folder,) = scratch.iterdir()
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-            most = max(most, len([path for path in folder.iterdir() if "done" not in path.name]))
+            most = max(most, len(list(folder.glob("?*.jpg"))))
             return super().stills(frames)
 
     path = make(tmp_path / "a.tar", [Entry(f"{number}.jpg", media["a.jpg"]) for number in range(40)])
     assert rewrite(path, Looking).members == 40
-    assert 1 <= most <= AT_ONCE
+    assert 1 <= most <= AT_ONCE + 1  # and the one that is being unpacked
 
 
 def test_photograph_keeps_its_format_whatever_its_name_says(tmp_path: Path, media: dict[str, bytes]) -> None:
@@ -192,20 +193,15 @@ def test_names_in_old_code_pages_stay(tmp_path: Path) -> None:
         assert result.job.target.read_bytes().count(raw) == 2
 
 
-@pytest.mark.skipif(not Path("/usr/bin/zip").exists(), reason="needs zip")
-def test_names_of_info_zip_stay(tmp_path: Path) -> None:
-    (tmp_path / "日本.txt").write_text("a")
-    subprocess.run(
-        ["zip", "-q", "a.zip", "日本.txt"], cwd=tmp_path, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
-    )
-    result = rewrite(tmp_path / "a.zip")
-    assert [entry.name for entry in entries_of(result.job.target)] == ["日本.txt"]
+def test_name_in_utf8_beside_one_in_an_old_code_page_stays(tmp_path: Path) -> None:
+    result = rewrite(with_unicode_path(tmp_path, "кот.txt"))
+    assert [entry.name for entry in entries_of(result.job.target)] == ["кот.txt"]
 
 
 def test_document_is_an_archive(tmp_path: Path, media: dict[str, bytes]) -> None:
     path = make(tmp_path / "a.docx", [Entry("word/document.xml", b"<w/>"), Entry("word/media/1.jpg", media["a.jpg"])])
     assert kind_of(path) is Kind.ARCHIVE
-    assert is_covered(entries_of(rewrite(path).job.target.rename(tmp_path / "out.zip"))[1].content or b"")
+    assert is_covered(entries_of(rewrite(path).job.target)[1].content or b"")
 
 
 safe_names = st.lists(
@@ -333,12 +329,9 @@ def sparse(data: bytes) -> bytes:
     return data[:1024] + bytes(header) + data[1536:]
 
 
-def unicode_path(folder: Path) -> Path:
-    import struct
-    import zlib
-
+def with_unicode_path(folder: Path, name: str) -> Path:
     info = zipfile.ZipInfo("a.txt", DATE)
-    field = struct.pack("<BI", 1, zlib.crc32(b"a.txt")) + b"../a.txt"
+    field = struct.pack("<BI", 1, zlib.crc32(b"a.txt")) + name.encode()
     info.extra = struct.pack("<HH", 0x7075, len(field)) + field
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr(info, "a")
@@ -377,7 +370,7 @@ HOSTILE = {
     "zip, link": (in_zip("a.txt", external_attr=0o120777 << 16), "is a link"),
     "zip, pipe": (in_zip("a.txt", external_attr=0o010644 << 16), "is a link, or no file"),
     "zip, full folder": (in_zip("a/"), "folder with content"),
-    "zip, other name in UTF-8": (unicode_path, "../a.txt points out"),
+    "zip, other name in UTF-8": (partial(with_unicode_path, name="../a.txt"), "../a.txt points out"),
     "zip, encrypted": (changed("deflated.zip", encrypted), "encrypted"),
     "zip, cut": (changed("deflated.zip", lambda data: data[:-30]), "cut off"),
     "zip, damaged": (changed("deflated.zip", lambda data: flip(data, 60)), "damaged"),
