@@ -22,10 +22,10 @@ from pipelines.plan import Job
 from pipelines.report import Result
 
 _OPAQUE = """
-    3fr 7z ai arw avro bag bdb bz2 cab cdr ckpt cr2 cr3 crw db db3 dcm dds djvu dng doc ds_store eps erf exr
+    3fr 7z ai arw avro bag bdb bz2 cab cdr ckpt cr2 cr3 crw db db3 dcm dds djvu dng doc ds_store emf eps erf exr
     fff flif gpr gz h5 hdf hdf5 iiq joblib jxl kdc ktx lmdb lz lz4 lzma mat mcap mdb mef mos mrw msgpack nef
     nii npy nrrd nrw onnx orc orf pack pcx pdf pef pickle pkl ppt ps psb psd r3d raf rar raw rw2 rwl
-    safetensors sqlite sqlite3 sr2 srf srw svgz swf sz tfrecord tfrecords tga x3f xcf xls xz y4m yuv z zst
+    safetensors sqlite sqlite3 sr2 srf srw svgz swf sz tfrecord tfrecords tga wmf x3f xcf xls xz y4m yuv z zst
 """
 OPAQUE = frozenset(f".{name}" for name in _OPAQUE.split())
 """Suffixes of files that may hold pictures of which nothing is to be seen from outside."""
@@ -78,17 +78,18 @@ def why_not(path: Path, allowed: Collection[str] = ()) -> str:
             if not file.seek(0, 2):
                 return ""
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _inside(data)
+                return inside(data)
     except OSError as error:
         raise MediaError(cause_of(error), path=path) from error
 
 
-def _inside(data: mmap.mmap) -> str:
+def inside(data: mmap.mmap | memoryview) -> str:
+    """The reason for ``why_not`` that lies in the content; empty if there is none."""
     for kind, pattern in _OTHER.items():
         if pattern.search(data):
             return f"holds {kind} inside"
-    for start in _PICTURE.finditer(data):
-        if _is_picture(data[start.start() : start.start() + HEADER]):
+    for start in _PICTURE.finditer(data):  # what begins like a picture is one, though it may be damaged
+        if start.start() == 0 or _is_picture(bytes(data[start.start() : start.start() + HEADER])):
             return "holds a picture inside"
     return ""
 

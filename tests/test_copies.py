@@ -50,6 +50,7 @@ def test_what_datasets_hold_is_copied(tmp_path: Path) -> None:
         ("labelme.json", lambda data: json.dumps({"imageData": base64.b64encode(data).decode()}).encode(), "as text"),
         ("page.html", lambda data: b'<img src="data:image/png;base64,AAAA">', "as text"),
         ("thumbs.cache", lambda data: bytes(700) + data, "holds a picture inside"),
+        ("damaged.bin", lambda data: data[:100], "holds a picture inside"),
         ("late.bin", lambda data: bytes((1 << 24) - 100) + data + bytes(1 << 22), "holds a picture inside"),
         ("hex.txt", lambda data: data.hex().encode(), "as text"),
         ("parts.bin", lambda data: b"head" + zipped(data), "a compressed part"),
