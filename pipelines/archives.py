@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from anonymizer.errors import MediaError
+from anonymizer.errors import LeakError, MediaError
 from anonymizer.media.files import replacing
 from pipelines import tars, zips
 from pipelines.inputs import Kind
@@ -52,7 +52,7 @@ def rewrite_archive(job: Job, work: Work) -> Result:
                 archive.take(scratch.labelled(done), add)
                 scratch.discard(done.job)
                 advance(1)
-            archive.folders(add)
+            archive.finish(add)
     result.seconds = time.perf_counter() - start
     return result
 
@@ -108,17 +108,33 @@ class _Archive:
                 yield job
 
     def take(self, done: Result, add: Add) -> None:
-        """Write the next file, with the folders before it, unless it failed."""
-        self.folders(add)
-        member = self._waiting.popleft().member
+        """Write the next file, with the folders before it, unless it failed.
+
+        Raises:
+            LeakError: the result is that of another.
+        """
+        self._folders(add)
+        waiting = self._waiting.popleft()
+        if waiting.job != done.job:
+            raise LeakError("a member that is to be written is not the next one that was read")
+        member = waiting.member
         self._paid.spend(done.unpacked)
         name = self._renamed(member.name, done)
         if done.error is None:
             add(member, name, done.job.target)
         self._result.include(done)
 
-    def folders(self, add: Add) -> None:
-        """Write folders, up to the next file."""
+    def finish(self, add: Add) -> None:
+        """Write the last folders.
+
+        Raises:
+            LeakError: there are files without a result.
+        """
+        self._folders(add)
+        if self._waiting:
+            raise LeakError(f"nothing became of {spoken(self._waiting[0].member.name)}")
+
+    def _folders(self, add: Add) -> None:
         while self._waiting and self._waiting[0].job is None:
             member = self._waiting.popleft().member
             add(member, member.name, None)

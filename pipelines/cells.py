@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from anonymizer.errors import MediaError
+from anonymizer.errors import LeakError, MediaError
 from pipelines.copies import inside
 from pipelines.members import Budget
 from pipelines.plan import Job
@@ -129,7 +129,7 @@ class Cells:
     def _bytes(self, values: pa.Array, paths: list[str | None], place: Place) -> pa.Array:
         """Work on each cell, and put them together anew: nothing that no cell holds is left."""
         cells: list[bytes | None] = [None] * len(values)
-        waiting: deque[int] = deque()
+        waiting: deque[tuple[int, Job]] = deque()
 
         def jobs() -> Iterator[Job]:
             for index, (value, path) in enumerate(zip(values, paths, strict=True)):
@@ -138,12 +138,18 @@ class Cells:
                     cells[index] = cell
                     continue
                 label = f"{self._result.job.source}: {place.name(index)}"
-                waiting.append(index)
-                yield self._scratch.job(_suffix(path, cell), label, [cell], self._budget.room)
+                job = self._scratch.job(_suffix(path, cell), label, [cell], self._budget.room)
+                waiting.append((index, job))
+                yield job
 
         with closing(self._work(jobs())) as results:
             for done in results:
-                cells[waiting.popleft()] = self._taken(self._scratch.labelled(done), place)
+                index, job = waiting.popleft()
+                if job != done.job:
+                    raise LeakError("a cell that is to be written is not the next one that was read")
+                cells[index] = self._taken(self._scratch.labelled(done), place)
+        if waiting:
+            raise LeakError(f"nothing became of {place.name(waiting[0][0])}")
         return pa.array(cells, values.type)
 
     def _taken(self, done: Result, place: Place) -> bytes | None:

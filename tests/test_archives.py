@@ -10,16 +10,18 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from archive_samples import DATE, NAMES, Entry, entries_of, make, packed, tar_bytes
 from fake_anonymizer import BOX, FakeAnonymizer, Run, Unable, invoke, make_photo, make_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import Tensor
 
 from pipelines import archives, members, zips
 from pipelines.archives import rewrite_archive
@@ -453,6 +455,19 @@ def test_bytes_that_no_member_holds_are_left_behind(tmp_path: Path, media: dict[
     assert face[:50] not in result.job.target.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "lose", [lambda results: results[1:], lambda results: results[:-1], lambda results: results[::-1]]
+)
+def test_results_of_others_are_refused(tmp_path: Path, lose: Callable[[list[Result]], list[Result]]) -> None:
+    def work(jobs: Iterable[Job]) -> Generator[Result, None, None]:
+        yield from lose(list(anonymize(jobs, FakeAnonymizer(), OutputConfig())))  # type: ignore[arg-type]
+
+    path = make(tmp_path / "a.tar", [Entry("a.txt", b"a"), Entry("b.txt", b"b"), Entry("c", None)])
+    result = rewrite_archive(Job(Source(path, Kind.ARCHIVE), tmp_path / "out" / "a.tar"), work)
+    assert "next one" in str(result.error) or "nothing became of" in str(result.error)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 # The command
 
 
@@ -475,3 +490,16 @@ def test_inspect_does_not_look_into_archives(run: Run, media: dict[str, bytes]) 
     make(Path("in/a.zip"), some(media))
     Path("in/a.txt").write_text("a")
     assert "a.zip: archives and tables are not looked into" in run("inspect", "in", code=1).stderr
+
+
+def test_real_networks(run: Run, picture: Tensor) -> None:
+    png = io.BytesIO()
+    Image.fromarray(picture.numpy()).save(png, "PNG")
+    make(Path("a.tar.zst"), [Entry("people.png", png.getvalue()), Entry("people.cls", b"2")])
+    assert "2 members, 2 faces: 2 generated" in run("run", "a.tar.zst", "--seed", 7, load=None).stdout
+    after, sidecar = entries_of(Path("a_anonymized.tar.zst"))
+    assert sidecar.content == b"2"
+    with Image.open(io.BytesIO(after.content or b"")) as drawn:
+        changed = (np.asarray(drawn) != picture.numpy()).any(-1)
+    assert changed[150:250, 120:220].mean() > 0.9  # the face on the left
+    assert not changed[:40].any()
