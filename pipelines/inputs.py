@@ -28,6 +28,8 @@ class Kind(StrEnum):
 _VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
 SUFFIXES = {
     **{f".{suffix}": Kind.VIDEO for suffix in _VIDEOS.split()},
+    **dict.fromkeys((".zip", ".tar"), Kind.ARCHIVE),
+    **dict.fromkeys((".parquet", ".arrow", ".arrows", ".feather"), Kind.TABLE),
     **{suffix: Kind.PHOTO for form in FORMATS.values() for suffix in form.suffixes},
 }
 """What a name claims. It decides only where the content is not recognized: such a file is damaged, not left out."""

@@ -206,6 +206,41 @@ def test_document_is_an_archive(tmp_path: Path, media: dict[str, bytes]) -> None
     assert is_covered(entries_of(rewrite(path).job.target)[1].content or b"")
 
 
+def old_tar(data: bytes) -> bytes:
+    """Without the mark by which the content tells that it is one."""
+    file = io.BytesIO(data)
+    out = bytearray(data)
+    with tarfile.open(fileobj=file) as archive:
+        for info in archive:
+            at = info.offset_data - 512
+            header = out[at : at + 512]
+            header[257:265], header[148:156] = bytes(8), b" " * 8
+            header[148:156] = b"%06o\0 " % sum(header)
+            out[at : at + 512] = header
+    return bytes(out)
+
+
+def test_old_tar_is_an_archive_by_its_name(tmp_path: Path, media: dict[str, bytes]) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.size = len(media["a.jpg"])
+        archive.addfile(info, io.BytesIO(media["a.jpg"]))
+    path.write_bytes(old_tar(path.read_bytes()))
+    assert b"ustar" not in path.read_bytes()
+    assert kind_of(path) is Kind.ARCHIVE
+    assert is_covered(entries_of(rewrite(path).job.target)[0].content or b"")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_what_only_claims_to_be_an_archive_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"no archive at all, but of some length" * 100)
+    assert kind_of(path) is Kind.ARCHIVE
+    assert rewrite(path).error
+    assert not (tmp_path / "out").exists()
+
+
 safe_names = st.lists(
     st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
         lambda part: part not in (".", "..") and part[1:2] != ":"
