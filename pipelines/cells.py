@@ -70,9 +70,9 @@ class Cells:
             MediaError: they may hold a picture that cannot be worked on, or a cell failed where there must be one.
         """
         kind = values.type
-        if _is_text(kind) or pa.types.is_null(kind) or pa.types.is_primitive(kind):
+        if _is_text(kind) or _is_number(kind):
             return _searched(values, place)
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        if _is_bytes(kind) or pa.types.is_fixed_size_binary(kind):
             return self._bytes(values, [None] * len(values), place)
         if pa.types.is_struct(kind):
             return self._struct(values, place)
@@ -207,11 +207,16 @@ def _parts(values: Any) -> list[pa.Array]:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """Whether values are numbers, times or nothing."""
+    return bool(pa.types.is_null(kind) or pa.types.is_primitive(kind) or pa.types.is_decimal(kind))
 
 
 def _children(kind: pa.DataType) -> list[pa.DataType]:
@@ -226,6 +231,5 @@ def _has_bytes(kind: pa.DataType) -> bool:
 
 def _has_cells(kind: pa.DataType) -> bool:
     """Whether values of a type are more than numbers."""
-    plain = pa.types.is_null(kind) or pa.types.is_primitive(kind)
     children = _children(kind)
-    return any(map(_has_cells, children)) if children else not plain
+    return any(map(_has_cells, children)) if children else not _is_number(kind)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Generator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def pictures(media: dict[str, bytes]) -> pa.Table:
         "embedding": pa.array(np.random.default_rng(0).random((10, 512)).tolist(), pa.list_(pa.float32())),
         "objects": pa.array([{"id": [1, 2], "name": ["a", "b"]}, None] * 5),
         "tags": pa.array([[("a", "b")], None] * 5, pa.map_(pa.string(), pa.string())),
+        "price": pa.array([Decimal("1.50"), None] * 5),
+        "uuid": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)] * 10, pa.binary(16))),
         "time": pa.array([0] * 10, pa.timestamp("us", "UTC")),
         "flag": pa.array([True, None] * 5),
         "none": pa.nulls(10),
@@ -212,6 +215,7 @@ def numpy_bytes(_: bytes) -> bytes:
 HIDDEN: dict[str, tuple[Callable[[bytes], object], pa.DataType, str]] = {
     "text": (lambda data: base64.b64encode(data).decode(), pa.string(), "row 2: holds a picture as text"),
     "large text": (lambda data: data.hex(), pa.large_string(), "row 2: holds a picture as text"),
+    "text in a view": (lambda data: data.hex(), pa.string_view(), "row 2: holds a picture as text"),
     "text in a list": (lambda data: ["a", base64.b64encode(data).decode()], pa.list_(pa.string()), "row 2: holds"),
     "text in a struct": (lambda data: {"a": data.hex()}, pa.struct([("a", pa.string())]), "column x.a, row 2: holds"),
     "text in a map": (lambda data: [("a", data.hex())], pa.map_(pa.string(), pa.string()), "column x, row -1: holds"),
