@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,19 +25,6 @@ SMALL = 64
 
 PIXELS = 256
 """Numbers of 8 or 16 bits without sign that, in a list of one row, may be a picture."""
-
-_MARKS = {
-    b"\x93NUMPY": ".npy",
-    b"\x1f\x8b": ".gz",
-    b"\x28\xb5\x2f\xfd": ".zst",
-    b"\xfd7zXZ\0": ".xz",
-    b"BZh": ".bz2",
-    b"x\x01": ".z",
-    b"x\x9c": ".z",
-    b"x\xda": ".z",
-    **{b"\x80" + bytes([protocol]): ".pickle" for protocol in range(2, 6)},
-}
-"""First bytes -> suffix that a file would have which cannot be looked into: bytes in a table often have no name."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +124,7 @@ class Cells:
                     cells[index] = cell
                     continue
                 label = f"{self._result.job.source}: {place.name(index)}"
-                job = self._scratch.job(_suffix(path, cell), label, [cell], self._budget.room)
+                job = self._scratch.job(path or "", label, [cell], self._budget.room)
                 waiting.append((index, job))
                 yield job
 
@@ -160,12 +146,6 @@ class Cells:
         cell = None if done.error else done.job.target.read_bytes()
         self._scratch.discard(done.job)
         return cell
-
-
-def _suffix(path: str | None, cell: bytes) -> str:
-    """A name of nothing but a suffix: that of the path, or what the first bytes say."""
-    mark = next((suffix for mark, suffix in _MARKS.items() if cell.startswith(mark)), "")
-    return f"cell{PurePosixPath(path or '').suffix}{mark}"
 
 
 def _searched(values: pa.Array, place: Place) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import sys
 import tempfile
@@ -246,7 +247,7 @@ CELLS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "damaged picture": (lambda data: data[:200], "holds a picture inside"),
     "array": (numpy_bytes, "--copy .npy"),
     "pickle": (lambda data: b"\x80\x04\x95" + bytes(100), "--copy .pickle"),
-    "compressed": (lambda data: b"\x1f\x8b" + bytes(100), "--copy .gz"),
+    "compressed": (gzip.compress, "--copy .gz"),
 }
 
 
