@@ -6,13 +6,25 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import zstandard
+from fake_anonymizer import BOX, FakeAnonymizer
+from PIL import Image
+
+from pipelines.archives import rewrite_archive
+from pipelines.inputs import Kind, Source
+from pipelines.jobs import anonymize
+from pipelines.plan import Job
+from pipelines.report import Result
+from pipelines.settings import OutputConfig
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,16 @@ def _make_zip(path: Path, entries: Sequence[Entry]) -> None:
             archive.writestr(info, entry.content or b"")
 
 
+def with_unicode_path(folder: Path, name: str) -> Path:
+    """A zip archive whose one member says that its real name is ``name``."""
+    info = zipfile.ZipInfo("a.txt", DATE)
+    field = struct.pack("<BI", 1, zlib.crc32(b"a.txt")) + name.encode()
+    info.extra = struct.pack("<HH", 0x7075, len(field)) + field
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr(info, "a")
+    return folder / "a.zip"
+
+
 def tar_bytes(entries: Sequence[Entry], change: Callable[[tarfile.TarInfo], object] = lambda info: None) -> bytes:
     """A plain tar archive; ``change`` may spoil headers."""
     file = io.BytesIO()
@@ -110,3 +132,17 @@ def entries_of(path: Path) -> list[Entry]:
             )
             for info in archive
         ]
+
+
+def rewrite(path: Path, anonymizer: type[FakeAnonymizer] = FakeAnonymizer, **settings: object) -> Result:
+    """Into a folder ``out`` beside it."""
+    work = partial(anonymize, anonymizer=anonymizer(), output=OutputConfig())  # type: ignore[arg-type]
+    return rewrite_archive(Job(Source(path, Kind.ARCHIVE, **settings), path.parent / "out" / path.name), work)  # type: ignore[arg-type]
+
+
+def is_covered(data: bytes) -> bool:
+    """Whether the one face of a picture is."""
+    x0, y0, x1, y1 = BOX
+    with Image.open(io.BytesIO(data)) as picture:
+        box = picture.convert("L").crop((x0 + 2, y0 + 2, x1 - 2, y1 - 2))
+        return box.getextrema()[1] < 48  # type: ignore[operator]

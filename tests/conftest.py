@@ -1,12 +1,16 @@
 """What several tests share: pictures of people who do not exist, drawn once a run."""
 
 import os
+import tempfile
+from collections.abc import Generator
 from fractions import Fraction
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; see pipelines/cli.py
 
 import pytest
 import torch
+from fake_anonymizer import make_photo, make_video
 from torch import Tensor
 
 from anonymizer.batches import Frames
@@ -43,3 +47,25 @@ def picture(portraits: list[Portrait]) -> Tensor:
 def frames(picture: Tensor) -> Frames:
     """``picture`` and its mirror image."""
     return Frames(torch.stack([picture, picture.flip(1)]), (Fraction(0), Fraction(1, 25)))
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path, None, None]:
+    """Where originals out of archives and tables lie for a while; nothing may stay."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Small files by name."""
+    folder = tmp_path_factory.mktemp("media")
+    paths = [make_photo(folder / "a.jpg"), make_photo(folder / "a.png"), make_photo(folder / "square.jpg", (32, 32))]
+    paths += [
+        make_video(folder / "a.mp4", range(0, 500, 100)),
+        make_video(folder / "a.avi", range(0, 500, 100), "mpeg4"),
+    ]
+    return {path.name: path.read_bytes() for path in paths}

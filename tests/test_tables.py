@@ -2,107 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import io
 import sys
-import tempfile
-import zipfile
-from collections.abc import Callable, Generator
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_anonymizer import BOX, FakeAnonymizer, Run, Unable, invoke, make_photo, make_video
-from PIL import Image
+from fake_anonymizer import FakeAnonymizer, Run, Unable, invoke
+from table_samples import FORMATS, HF, PICTURE, form_if_covered, read, rewrite, write
 
 from pipelines import members
-from pipelines.inputs import Kind, Source, kind_of
-from pipelines.jobs import anonymize
-from pipelines.plan import Job
-from pipelines.report import Result
-from pipelines.settings import OutputConfig
-from pipelines.tables import rewrite_table
 
-HF = {b"huggingface": b'{"info": {"features": {"image": {"_type": "Image"}}}}'}
-PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path, None, None]:
-    """Where originals lie for a while; nothing may stay."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert list(folder.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("media")
-    paths = [make_photo(folder / "a.jpg"), make_photo(folder / "a.png"), make_photo(folder / "square.jpg", (32, 32))]
-    paths.append(make_video(folder / "a.mp4", range(0, 500, 100)))
-    return {path.name: path.read_bytes() for path in paths}
-
-
-def write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, row_group_size=4, compression="zstd", use_dictionary=["label"])
-
-
-def write_arrow(table: pa.Table, path: Path, made: Callable[..., pa.RecordBatchWriter], codec: str | None) -> None:
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    with made(str(path), table.schema, options=options) as writer:
-        for batch in table.to_batches(max_chunksize=4):
-            writer.write_batch(batch)
-
-
-FORMATS: dict[str, Callable[[pa.Table, Path], None]] = {
-    "a.parquet": write_parquet,
-    "file.arrow": partial(write_arrow, made=pa.ipc.new_file, codec=None),
-    "lz4.feather": partial(write_arrow, made=pa.ipc.new_file, codec="lz4"),
-    "stream.arrow": partial(write_arrow, made=pa.ipc.new_stream, codec=None),
-    "zstd.arrows": partial(write_arrow, made=pa.ipc.new_stream, codec="zstd"),
-}
-
-
-def write(table: pa.Table, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FORMATS[path.name](table, path)
-    return path
-
-
-def read(path: Path) -> tuple[pa.Table, list[int], set[str | None]]:
-    """The table, the sizes of its groups of rows, its compression."""
-    if path.suffix == ".parquet":
-        file = pq.ParquetFile(path)
-        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-        codecs = {group.column(number).compression for group in groups for number in range(group.num_columns)}
-        return file.read(), [group.num_rows for group in groups], codecs
-    data = path.read_bytes()
-    stream = pa.ipc.open_file(data) if data.startswith(b"ARROW1") else pa.ipc.open_stream(data)
-    table = stream.read_all()
-    codec = "lz4" if b"\x04\x22\x4d\x18" in data else "zstd" if b"\x28\xb5\x2f\xfd" in data else None
-    return table, [len(chunk) for chunk in table.column(0).chunks], {codec}
-
-
-def rewrite(path: Path, anonymizer: type[FakeAnonymizer] = FakeAnonymizer) -> Result:
-    """Into a folder ``out`` beside it."""
-    assert kind_of(path) is Kind.TABLE
-    work = partial(anonymize, anonymizer=anonymizer(), output=OutputConfig())  # type: ignore[arg-type]
-    return rewrite_table(Job(Source(path, Kind.TABLE), path.parent / "out" / path.name), work)
-
-
-def form_if_covered(data: bytes) -> str | None:
-    x0, y0, x1, y1 = BOX
-    with Image.open(io.BytesIO(data)) as picture:
-        box = picture.convert("L").crop((x0 + 2, y0 + 2, x1 - 2, y1 - 2))
-        assert box.getextrema()[1] < 48  # type: ignore[operator]
-        return picture.format
+pytestmark = pytest.mark.usefixtures("scratch")
 
 
 def pictures(media: dict[str, bytes]) -> pa.Table:
@@ -198,93 +111,6 @@ def test_table_fails_where_nulls_are_not_allowed(tmp_path: Path, media: dict[str
     assert "one failed" in str(result.error)
     assert "column image, row 6: is damaged" in str(result.error)
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def zipped(data: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.jpg", data)
-    return file.getvalue()
-
-
-def numpy_bytes(_: bytes) -> bytes:
-    file = io.BytesIO()
-    np.save(file, np.zeros(100))
-    return file.getvalue()
-
-
-HIDDEN: dict[str, tuple[Callable[[bytes], object], pa.DataType, str]] = {
-    "text": (lambda data: base64.b64encode(data).decode(), pa.string(), "row 2: holds a picture as text"),
-    "large text": (lambda data: data.hex(), pa.large_string(), "row 2: holds a picture as text"),
-    "text in a view": (lambda data: data.hex(), pa.string_view(), "row 2: holds a picture as text"),
-    "text in a list": (lambda data: ["a", base64.b64encode(data).decode()], pa.list_(pa.string()), "row 2: holds"),
-    "text in a struct": (lambda data: {"a": data.hex()}, pa.struct([("a", pa.string())]), "column x.a, row 2: holds"),
-    "text in a map": (lambda data: [("a", data.hex())], pa.map_(pa.string(), pa.string()), "column x, row -1: holds"),
-    "map": (lambda data: [("a", data)], pa.map_(pa.string(), pa.binary()), "a type that is not read"),
-    "pixels": (lambda data: list(data[:300]), pa.list_(pa.uint8()), "bare pixels"),
-    "pixels in rows": (lambda data: [list(data[:20])] * 20, pa.list_(pa.list_(pa.uint8(), 20)), "bare pixels"),
-    "bytes as numbers": (
-        lambda data: [byte - 256 * (byte > 127) for byte in data],
-        pa.list_(pa.int8()),
-        "column x: holds a",
-    ),
-    "path": (lambda data: {"bytes": b"", "path": data.hex()}, PICTURE, "column x.path, row 2: holds a picture as text"),
-}
-
-
-@pytest.mark.parametrize("case", HIDDEN)
-@pytest.mark.parametrize("name", ["a.parquet", "stream.arrow"])
-def test_hidden_pictures_fail_the_table(tmp_path: Path, media: dict[str, bytes], name: str, case: str) -> None:
-    hide, kind, why = HIDDEN[case]
-    path = write(pa.table({"x": pa.array([None, None, hide(media["a.jpg"])], kind)}), tmp_path / name)
-    result = rewrite(path)
-    assert why in str(result.error)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-CELLS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "picture inside": (lambda data: bytes(500) + data, "holds a picture inside"),
-    "damaged picture": (lambda data: data[:200], "holds a picture inside"),
-    "array": (numpy_bytes, "--copy .npy"),
-    "pickle": (lambda data: b"\x80\x04\x95" + bytes(100), "--copy .pickle"),
-    "compressed": (gzip.compress, "--copy .gz"),
-}
-
-
-@pytest.mark.parametrize("case", CELLS)
-def test_bytes_that_may_hold_a_picture_become_null(tmp_path: Path, media: dict[str, bytes], case: str) -> None:
-    hide, why = CELLS[case]
-    result = rewrite(write(pa.table({"x": [b"sound" * 50, hide(media["a.jpg"])]}), tmp_path / "a.parquet"))
-    assert why in result.missing[0]
-    assert read(result.job.target)[0]["x"].to_pylist() == [b"sound" * 50, None]
-
-
-def test_archive_in_a_cell(tmp_path: Path, media: dict[str, bytes]) -> None:
-    result = rewrite(write(pa.table({"x": [zipped(media["a.jpg"])]}), tmp_path / "a.parquet"))
-    assert result.ok
-    with zipfile.ZipFile(io.BytesIO(read(result.job.target)[0]["x"][0].as_py())) as archive:
-        assert form_if_covered(archive.read("a.jpg")) == "JPEG"
-
-
-def test_picture_behind_a_null_is_left_behind(tmp_path: Path, media: dict[str, bytes]) -> None:
-    jpeg = media["a.jpg"]
-    hidden = pa.array([jpeg, b"shown" * 20])
-    masked = pa.StructArray.from_arrays(
-        [hidden, pa.array(["a", "b"])], fields=list(PICTURE), mask=pa.array([True, False])
-    )
-    bits = pa.py_buffer(b"\2")
-    null = pa.Array.from_buffers(pa.binary(), 2, [bits, *hidden.buffers()[1:]])
-    path = write(pa.table({"masked": masked, "null": null}), tmp_path / "file.arrow")
-    assert path.read_bytes().count(jpeg) == 2
-    result = rewrite(path)
-    assert result.ok
-    assert jpeg[:50] not in result.job.target.read_bytes()
-    assert read(result.job.target)[0].equals(read(path)[0])
-
-
-def test_picture_in_the_metadata_fails_the_table(tmp_path: Path, media: dict[str, bytes]) -> None:
-    table = pa.table({"a": [1]}).replace_schema_metadata({"cover": base64.b64encode(media["a.jpg"])})
-    assert "its metadata holds a picture as text" in str(rewrite(write(table, tmp_path / "a.parquet")).error)
 
 
 def test_encoding_of_each_column_stays(tmp_path: Path) -> None:
