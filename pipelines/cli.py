@@ -6,8 +6,7 @@ import json
 import logging
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,9 @@ from anonymizer.errors import AnonymizerError, ConfigError
 from pipelines import options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
-from pipelines.settings import OutputConfig
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
-    from pipelines.plan import Job
-    from pipelines.report import Result
 
 # Torch reads these when it is loaded. Threads that wait must not spin: beside a busy neighbour that makes everything
 # several times slower. Each of the four stages of a video has a thread, which shares the cores with the others.
@@ -97,6 +93,7 @@ def main(context: click.Context, debug: bool) -> None:
 @options.photographs
 @options.datasets
 @options.machine
+@options.scaling
 @click.pass_context
 def run(
     context: click.Context,
@@ -105,12 +102,16 @@ def run(
     force: bool,
     dry_run: bool,
     report: Path | None,
+    retry: bool,
+    workers: int | None,
+    cluster: str | None,
     **settings: Any,
 ) -> None:
-    """Anonymize photographs, videos, and folders of them.
+    """Anonymize photographs, videos, archives and tables of them, and folders.
 
     Without -o, results lie beside the inputs as NAME_anonymized. Inputs are never changed. Of folders, hidden files
-    and what is neither photograph nor video are left out. Place, time, camera and other metadata are dropped.
+    are left out, and what is no picture is copied unless it may hold one. Place, time, camera and other metadata are
+    dropped. Of a folder, the same command again does only what is left: FOLDER.ledger, beside the output, knows.
 
     \b
       anonymizer run talk.mp4 --audio disguise --preset thorough
@@ -119,39 +120,10 @@ def run(
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
     """
     config, written = config_from(settings), output_from(settings)
-    from pipelines.inputs import find
-    from pipelines.plan import plan
-    from pipelines.report import as_dict, summary, write
+    from pipelines.run import Run
 
-    start = time.perf_counter()
-    found = find(inputs, output)
-    jobs = plan(found, inputs, output, report, force=force)
-    for line in found.as_lines():
-        click.echo(line, err=True)
-    if dry_run:
-        for job in jobs:
-            click.echo(f"would anonymize the {job.source.kind} {job.source.path} -> {job.target}")
-        context.exit(1 if found.failures else 0)
-    results = list(_results(jobs, context.obj, config, written))
-    failed = len(found.failures) + sum(not result.ok for result in results)
-    seconds = time.perf_counter() - start
-    click.echo(summary(results, failed, seconds))
-    if report is not None:
-        write(report, as_dict(config, written, found, results, seconds))
-    context.exit(1 if failed else 0)
-
-
-def _results(jobs: Sequence[Job], load: Load, config: Config, written: OutputConfig) -> Iterator[Result]:
-    """Do the jobs, telling of each; without any, no networks are loaded."""
-    from pipelines.jobs import anonymize
-    from pipelines.progress import progress, say
-
-    with progress("files", len(jobs), "files") as advance:
-        for result in anonymize(jobs, load(config), written) if jobs else ():
-            for line in result.as_lines():
-                say(line, err=not result.ok)
-            advance(1)
-            yield result
+    asked = Run(inputs, output, report, force, retry, workers or 0, cluster, config, written)
+    context.exit(0 if (asked.dry() if dry_run else asked.run(context.obj)) else 1)
 
 
 @main.command(cls=HeadedCommand)

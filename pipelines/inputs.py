@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,11 @@ class Kind(StrEnum):
     ARCHIVE = "archive"
     TABLE = "table"
     FILE = "file"
+
+    @property
+    def verb(self) -> str:
+        """What is done with it."""
+        return "copy" if self is Kind.FILE else "anonymize"
 
 
 _VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
@@ -99,18 +104,19 @@ class Found:
         yield from (f"Error: {error}" for error in self.failures)
 
 
-def find(inputs: Sequence[Path], output: Path | None = None) -> Found:
+def find(inputs: Sequence[Path], outputs: Iterable[Path] = ()) -> Found:
     """Find the files behind ``inputs``: files, and folders that are walked in sorted order.
 
-    Links are not followed out of a folder, and ``output`` inside of one is left out.
+    Links are not followed out of a folder, and ``outputs`` inside of one are left out.
     """
     found = Found()
+    results = {output.resolve() for output in outputs}
     for given in inputs:
         if not is_folder(given):
             _add(found, given, None)
             continue
         folder = given.resolve() if given.name in ("", "..") else given
-        for path in _walk(found, folder, output.resolve() if output else None):
+        for path in _walk(found, folder, results):
             _add(found, path, folder)
     return found
 
@@ -175,7 +181,7 @@ def _add(found: Found, path: Path, folder: Path | None) -> None:
     found.sources.append(Source(path, kind, folder))
 
 
-def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:
+def _walk(found: Found, folder: Path, outputs: set[Path]) -> Iterator[Path]:
     """The files under ``folder``, sorted; what is passed over is noted in ``found``."""
 
     def failed(error: OSError) -> None:
@@ -184,25 +190,25 @@ def _walk(found: Found, folder: Path, output: Path | None) -> Iterator[Path]:
     top = folder.resolve()
     for here, folders, files in os.walk(folder, onerror=failed):
         try:
-            folders[:] = _kept(found, here, folders, top, output)
-            yield from (Path(here, name) for name in _kept(found, here, files, top, output))
+            folders[:] = _kept(found, here, folders, top, outputs)
+            yield from (Path(here, name) for name in _kept(found, here, files, top, outputs))
         except OSError as error:  # such as a folder that may be listed but not entered
             folders.clear()
             failed(error)
 
 
-def _kept(found: Found, here: str, names: Sequence[str], top: Path, output: Path | None) -> list[str]:
-    reasons = {name: _why_not(Path(here, name), top, output) for name in sorted(names)}
+def _kept(found: Found, here: str, names: Sequence[str], top: Path, outputs: set[Path]) -> list[str]:
+    reasons = {name: _why_not(Path(here, name), top, outputs) for name in sorted(names)}
     found.skipped += [Skipped(Path(here, name), why) for name, why in reasons.items() if why]
     return [name for name, why in reasons.items() if not why]
 
 
-def _why_not(path: Path, top: Path, output: Path | None) -> str:
+def _why_not(path: Path, top: Path, outputs: set[Path]) -> str:
     """Why something in a folder is passed over; empty if it is not."""
     if path.name.startswith("."):
         return "hidden"
     if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(top)):
         return "link to something else than a file of this folder"
-    if path.resolve() == output:
+    if path.resolve() in outputs:
         return "holds the results"
     return "" if path.is_file() or path.is_dir() else "no regular file"

@@ -37,15 +37,21 @@ def anonymize(jobs: Iterable[Job], anonymizer: Anonymizer, output: OutputConfig)
                 running.append(files.submit(copy, job, output.copy))
             else:  # alone, as it uses all that there is
                 yield from _finished(running)
-                yield _large(job, anonymizer, output)
+                yield _signed(_large(job, anonymizer, output))
             if len(running) == AT_ONCE:
-                yield running.popleft().result()
+                yield _signed(running.popleft().result())
         yield from _finished(running)
+
+
+def _signed(result: Result) -> Result:
+    if not result.job.source.depth:  # members are gone when their archive is written
+        result.sign()
+    return result
 
 
 def _finished(running: deque[Future[Result]]) -> Iterator[Result]:
     while running:
-        yield running.popleft().result()
+        yield _signed(running.popleft().result())
 
 
 def _large(job: Job, anonymizer: Anonymizer, output: OutputConfig) -> Result:

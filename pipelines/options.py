@@ -67,6 +67,7 @@ files = group(
         help="Where to write: a file for one input file, a folder otherwise.",
     ),
     option("--force", is_flag=True, help="Replace outputs that exist."),
+    option("--retry", is_flag=True, help="Try again what failed time and again in runs before."),
     option("--dry-run", is_flag=True, help="Only say what would be done."),
     option(
         "--report",
@@ -172,6 +173,21 @@ machine = group(
         metavar="N",
         type=click.IntRange(min=1),
         help="Frames that go through the networks together; by default what suits the machine.",
+    ),
+)
+
+scaling = group(
+    "Machine",
+    option(
+        "--workers",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Processes that share the files; by default one, which uses all cores.",
+    ),
+    option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Work on a Ray cluster: its address, auto, or local for one that is started here.",
     ),
 )
 

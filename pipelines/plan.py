@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,28 @@ class Job:
             raise MediaError(f"the folder cannot be made: {cause_of(error)}", path=self.target.parent) from error
 
 
+def root(inputs: Sequence[Path], output: Path | None) -> Path | None:
+    """The folder that holds all results, if there is one: of several inputs, or of a folder.
+
+    Raises:
+        ConfigError: ``output`` is a file all the same.
+    """
+    if len(inputs) == 1 and not is_folder(inputs[0]):
+        return None
+    if output is not None and (output.is_file() or output.suffix.lower() in SUFFIXES):
+        raise ConfigError(f"several files cannot be written to one; name a folder instead of {output}")
+    if output is None and len(inputs) == 1:
+        return _marked(inputs[0])
+    return output
+
+
 def plan(
-    found: Found, inputs: Sequence[Path], output: Path | None, report: Path | None = None, *, force: bool = False
+    found: Found,
+    inputs: Sequence[Path],
+    output: Path | None,
+    report: Path | None = None,
+    *,
+    may_replace: Callable[[Path], bool] = lambda target: False,
 ) -> list[Job]:
     """Decide where each result goes; files whose result must not be written join ``found.failures``.
 
@@ -46,22 +66,19 @@ def plan(
         output: a file for one input file, otherwise a folder, which then holds the trees of the input folders. By
             default results lie beside their inputs with ``MARK`` in the name.
         report: another file that is to be written.
-        force: whether existing files may be replaced; inputs never are.
+        may_replace: whether a file that exists may be replaced; inputs never are.
 
     Raises:
         ConfigError: ``output`` is a file but there are several inputs or a folder, or the report is in the way.
     """
-    several = len(inputs) > 1 or any(map(is_folder, inputs))
-    if output is not None and several and (output.is_file() or output.suffix.lower() in SUFFIXES):
-        raise ConfigError(f"several files cannot be written to one; name a folder instead of {output}")
     if output is None:
         jobs = [Job(source, _beside(source)) for source in found.sources]
-    elif several or output.is_dir() or not output.suffix:
+    elif root(inputs, output) or output.is_dir() or not output.suffix:
         jobs = [Job(source, _within(source, output, alone=len(inputs) == 1)) for source in found.sources]
     else:
         jobs = [Job(source, output) for source in found.sources]
-    _check_report(report, jobs, force)
-    return _safe(found, jobs, force)
+    _check_report(report, jobs, may_replace)
+    return _safe(found, jobs, may_replace)
 
 
 def _beside(source: Source) -> Path:
@@ -71,8 +88,12 @@ def _beside(source: Source) -> Path:
         end = next((end for end in COMPRESSED if name.lower().endswith(end)), source.path.suffix)
         cut = len(name) - len(end)
         return writable(source.path.with_name(f"{name[:cut]}{MARK}{name[cut:]}"), source.kind)
-    root = source.folder.with_name(source.folder.name + MARK)
-    return writable(root / source.path.relative_to(source.folder), source.kind)
+    return writable(_marked(source.folder) / source.path.relative_to(source.folder), source.kind)
+
+
+def _marked(folder: Path) -> Path:
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    return folder.with_name(folder.name + MARK)
 
 
 def _within(source: Source, output: Path, *, alone: bool) -> Path:
@@ -88,7 +109,7 @@ def writable(target: Path, kind: Kind) -> Path:
     return target.with_suffix(VIDEO_SUFFIX)
 
 
-def _check_report(report: Path | None, jobs: Sequence[Job], force: bool) -> None:
+def _check_report(report: Path | None, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> None:
     """
     Raises:
         ConfigError: the report would take the place of another file.
@@ -97,11 +118,11 @@ def _check_report(report: Path | None, jobs: Sequence[Job], force: bool) -> None
         return
     if report.resolve() in {path.resolve() for job in jobs for path in (job.source.path, job.target)}:
         raise ConfigError(f"the report must not take the place of an input or a result: {report}")
-    if report.exists() and not force:
+    if report.exists() and not may_replace(report):
         raise ConfigError(f"the report exists: {report}; --force replaces it")
 
 
-def _safe(found: Found, jobs: Sequence[Job], force: bool) -> list[Job]:
+def _safe(found: Found, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> list[Job]:
     """The jobs whose result destroys nothing; for the others, a failure is noted in ``found``."""
     inputs = {_identity(job.source.path) for job in jobs}
     writers: dict[Path, Path] = {}
@@ -113,7 +134,7 @@ def _safe(found: Found, jobs: Sequence[Job], force: bool) -> list[Job]:
             cause = f"its result would take the place of an input: {job.target}"
         elif first is not job.source.path:
             cause = f"its result would take the place of that of {first}: {job.target}"
-        elif exists and not force:
+        elif exists and not may_replace(job.target):
             cause = f"its result exists: {job.target}; --force replaces it"
         else:
             safe.append(job)

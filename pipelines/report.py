@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
-from anonymizer.errors import AnonymizerError, LeakError
+from anonymizer.errors import AnonymizerError, LeakError, MediaError
 from pipelines.inputs import Kind
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
@@ -39,6 +41,10 @@ class Result:
         missing: lines about members that are left out, as they failed.
         unpacked: bytes that were read from an archive and those in it.
         error: the one line that was told; None if the output is there.
+        passing: whether the error may pass: no space, a lost connection, a worker that died.
+        tries: how often it was tried in this run.
+        hash_in, hash_out: SHA-256 of the files.
+        size_out: of the output, in bytes.
     """
 
     job: Job
@@ -50,6 +56,11 @@ class Result:
     missing: list[str] = field(default_factory=list)
     unpacked: int = 0
     error: str | None = None
+    passing: bool = False
+    tries: int = 1
+    hash_in: str | None = None
+    hash_out: str | None = None
+    size_out: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -57,7 +68,14 @@ class Result:
         return self.error is None and not self.missing
 
     def include(self, member: Result) -> None:
-        """Count a member."""
+        """Count a member.
+
+        Raises:
+            MediaError: it failed for a reason that may pass, so that the whole is to be tried again.
+        """
+        if member.passing:
+            self.passing = True
+            raise MediaError(f"is not whole: {member.error}")
         self.frames += member.frames
         self.faces.update(member.faces)
         self.members += member.members if member.members else member.error is None
@@ -69,8 +87,16 @@ class Result:
         try:
             yield
         except Exception as error:
-            self.error = one_line(error, self.job.source.path)
+            self.error, self.passing = one_line(error, self.job.source.path), self.passing or may_pass(error)
             log.debug("%s", self.error, exc_info=True)
+
+    def sign(self) -> None:
+        """Note what the output, if it is there, was made of: size and hashes."""
+        with self.guarded():
+            self.hash_in = fingerprint(self.job.source.path)
+            if self.error is None:
+                self.hash_out = fingerprint(self.job.target)
+                self.size_out = self.job.target.stat().st_size
 
     @contextmanager
     def clock(self, stage: str) -> Iterator[None]:
@@ -113,7 +139,34 @@ class Result:
             "faces": dict(self.faces),
             "seconds": round(self.seconds, 3),
             "error": self.error,
+            "tries": self.tries,
+            "sha256": {"input": self.hash_in, "output": self.hash_out},
         }
+
+
+PASSING = frozenset(
+    {
+        *(errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC),
+        *(errno.ESTALE, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETDOWN),
+        *(errno.ENETUNREACH, errno.ETIMEDOUT),
+    }
+)
+"""Errors of the operating system that may be gone when one tries again."""
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what went wrong may go well another time, as it was the machine or the network."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in PASSING):
+            return True
+        error = error.__cause__
+    return False
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def one_line(error: Exception, path: Path | None = None) -> str:
@@ -135,14 +188,34 @@ def describe(faces: Counter[str]) -> str:
     return f"{faces.total()} {'face' if faces.total() == 1 else 'faces'}: {', '.join(parts)}"
 
 
-def summary(results: Sequence[Result], failures: int, seconds: float) -> str:
-    """The last line of a run."""
-    done = [result for result in results if result.error is None]
-    without = sum(not result.faces for result in done if result.job.source.kind is not Kind.FILE)
-    parts = [f"{len(done)} written{f', {without} of them without a face' if without else ''}"]
-    parts += [f"{failures} failed"] if failures else []
-    parts += [describe(sum((result.faces for result in done), Counter[str]())), f"{seconds:.1f} s"]
-    return "; ".join(parts)
+@dataclass
+class Tally:
+    """What was done so far.
+
+    Attributes:
+        written: outputs.
+        without: photographs and videos among them that show no face.
+        faces: how many had which outcome.
+    """
+
+    written: int = 0
+    without: int = 0
+    faces: Counter[str] = field(default_factory=Counter)
+
+    def add(self, result: Result) -> None:
+        """Count a result."""
+        if result.error is None:
+            self.written += 1
+            self.without += not result.faces and result.job.source.kind is not Kind.FILE
+            self.faces.update(result.faces)
+
+    def as_line(self, before: int, failures: int, seconds: float) -> str:
+        """The last line of a run; ``before`` counts what was done by runs before."""
+        parts = [f"{self.written} written{f', {self.without} of them without a face' if self.without else ''}"]
+        parts += [f"{before} done before"] if before else []
+        parts += [f"{failures} failed"] if failures else []
+        parts += [describe(self.faces)] if self.written or not before else []
+        return "; ".join([*parts, f"{seconds:.1f} s"])
 
 
 def write(path: Path, report: dict[str, Any]) -> None:
@@ -157,18 +230,29 @@ def write(path: Path, report: dict[str, Any]) -> None:
         partial.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def as_dict(
-    config: Config, output: OutputConfig, found: Found, results: Sequence[Result], seconds: float
-) -> dict[str, Any]:
-    """A run, for ``--report``. It holds no pictures, and no seed unless the user gave it."""
+def made_with() -> dict[str, Any]:
+    """Versions of programs and networks."""
     from anonymizer.models import MODELS
 
+    return {
+        "versions": {name: version(name) for name in ("anonymizer", "torch")},
+        "weights": {name: model.sha256 for name, model in MODELS.items()},
+    }
+
+
+def as_dict(
+    config: Config, output: OutputConfig, found: Found, results: Iterable[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """A run, for ``--report``. It holds no pictures, and no seed unless the user gave it.
+
+    Args:
+        results: of all items, those of runs before included, as ``Result.as_dict`` has them.
+    """
     failures = [{"input": str(error.path), "output": None, "error": str(error)} for error in found.failures]
     return {
         "settings": {**config.as_dict(), "output": asdict(output)},
-        "versions": {name: version(name) for name in ("anonymizer", "torch")},
-        "weights": {name: model.sha256 for name, model in MODELS.items()},
-        "inputs": [*(result.as_dict() for result in results), *failures],
+        **made_with(),
+        "inputs": [*results, *failures],
         "skipped": [{"path": str(skipped.path), "why": skipped.why} for skipped in found.skipped],
         "seconds": round(seconds, 3),
     }

@@ -74,6 +74,14 @@ class Slow(FakeAnonymizer):
         return super().stills(frames)
 
 
+class Brisk(FakeAnonymizer):
+    """Takes long enough to be killed at any moment."""
+
+    def stills(self, frames: Frames) -> Anonymized:
+        time.sleep(0.02)
+        return super().stills(frames)
+
+
 class Forgetful(FakeAnonymizer):
     """Loses the last frame of every batch."""
 
@@ -111,8 +119,8 @@ def invoke(*args: object, load: object = FakeAnonymizer, code: int = 0) -> Resul
 
 
 def files() -> list[str]:
-    """All files below the current folder."""
-    return sorted(str(path) for path in Path().rglob("*") if path.is_file())
+    """All files below the current folder, but for ledgers."""
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file() and path.suffix != ".ledger")
 
 
 def make_photo(path: Path, size: tuple[int, int] = (48, 32)) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import tarfile
@@ -84,6 +85,17 @@ def test_members_that_fail_are_left_out_and_told(tmp_path: Path, media: dict[str
     assert array.startswith(f"{path}: array.npy: is not copied")
     assert line == f"{path}: 'no\\nline.jpg': the file is empty"
     assert square == f"{path}: square.jpg: no faces for squares"
+
+
+def test_archive_is_tried_again_where_a_member_fails_for_what_may_pass(tmp_path: Path, media: dict[str, bytes]) -> None:
+    class Full(FakeAnonymizer):
+        def stills(self, frames):  # type: ignore[no-untyped-def]
+            raise OSError(errno.ENOSPC, "full")
+
+    result = rewrite(make(tmp_path / "a.zip", [Entry("a.jpg", media["a.jpg"]), Entry("b.txt", b"b")]), Full)
+    assert result.passing
+    assert "is not whole" in str(result.error)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["deflated.zip", "a.tar", "a.tar.zst"])

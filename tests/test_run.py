@@ -79,8 +79,11 @@ def test_where_outputs_go(run: Run, given: list[str], output: str, made: list[st
     before = [str(make_photo(Path("x/a.jpg"))), str(make_photo(Path("y/b.jpg")))]
     run("run", *given, "-o", output)
     assert [file for file in files() if file not in before] == made
-    again = run("run", *given, "-o", output, code=1)
-    assert "--force" in again.stderr
+    for ledger in Path().rglob("*.ledger"):
+        assert "0 written; " in (again := run("run", *given, "-o", output)).stdout
+        assert "done before" in again.stdout
+        ledger.unlink()
+    assert "--force" in run("run", *given, "-o", output, code=1).stderr
     run("run", *given, "-o", output, "--force")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from anonymizer.errors import MediaError
+
+TOKEN = 8  # random bytes in the names of files that are not whole yet
+PARTIAL = re.compile(rf"\.[0-9a-f]{{{2 * TOKEN}}}\.part(\.|$)")
 
 
 class Closing:
@@ -63,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         MediaError: the folder cannot be written to, or an ``OSError`` (a full disk) ended the block.
     """
-    partial = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
+    partial = path.with_name(f".{secrets.token_hex(TOKEN)}.part{path.suffix}")
     try:
         partial.touch(exist_ok=False)
         yield partial
@@ -72,6 +76,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise MediaError(f"cannot be written: {cause_of(error)}", path=path) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what ``replacing`` left under ``folder`` in a process that was killed."""
+    for path in folder.rglob(".*"):
+        if PARTIAL.match(path.name):
+            path.unlink(missing_ok=True)
 
 
 def ffmpeg_name(path: Path) -> str:

@@ -1,0 +1,61 @@
+"""Files spread over workers: what may pass is tried again, whoever dies."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.jobs import anonymize
+from pipelines.plan import Job
+from pipelines.report import Result
+from pipelines.settings import OutputConfig
+from pipelines.workers import Workers, share
+
+if TYPE_CHECKING:
+    from anonymizer.anonymize import Anonymizer
+
+TRIES = 3
+PAUSE = 1.0  # seconds before the second try; four times as long before the next
+PIECE = 32  # jobs that are sent together: enough to decode ahead
+PIECES = 8  # that each worker gets at least, so that all end at about the same time
+
+
+class Piece:
+    """Some files, for one worker. A ``Task``."""
+
+    def __init__(self, jobs: Sequence[Job], output: OutputConfig) -> None:
+        self.left = deque(jobs)
+        self._output = output
+
+    def perform(self, anonymizer: Anonymizer) -> Iterator[Result]:
+        return anonymize(list(self.left), anonymizer, self._output)
+
+
+def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Iterator[Result]:
+    """Do ``jobs``; results come as they are ready. What was in the hands of a worker that died has failed."""
+    pieces = [Piece(part, output) for part in share(jobs, PIECES * workers.count, PIECE)]
+    for task, value, lost in workers.run(pieces):
+        assert isinstance(task, Piece)
+        if not lost:
+            task.left.remove(value.job)
+            yield value
+        for job in task.left if lost else ():
+            yield Result(job, error=f"{job.source.path}: {lost}", passing=True)
+
+
+def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]]) -> Iterator[Result]:
+    """Do ``jobs``, and those that failed for a reason that may pass again later, with longer and longer pauses."""
+    for attempt in range(1, TRIES + 1):
+        again = []
+        for result in do(jobs):
+            result.tries = attempt
+            if result.passing and attempt < TRIES:
+                again.append(result.job)
+            else:
+                yield result
+        if not again:
+            return
+        time.sleep(PAUSE * 4 ** (attempt - 1))
+        jobs = again

@@ -1,0 +1,129 @@
+"""A whole run: find the files, plan, do what is left, and tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import click
+
+from anonymizer.config import Config
+from anonymizer.media.files import remove_partials
+from pipelines.batch import persistently, spread
+from pipelines.cluster import Cluster
+from pipelines.inputs import Found, find
+from pipelines.ledger import Ledger, files_of
+from pipelines.plan import Job, plan, root
+from pipelines.progress import progress, say
+from pipelines.report import Tally, as_dict, made_with, write
+from pipelines.settings import OutputConfig
+from pipelines.workers import Alone, Load, Local, Workers
+
+MACHINE = ("device", "batch_size")
+"""Settings that do not decide how outputs look, but for rounding."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is asked to do.
+
+    Attributes:
+        inputs: files and folders.
+        output: a file or a folder; None for beside the inputs.
+        report: a file to write.
+        force: make all anew, whatever exists.
+        retry: try again what is in quarantine.
+        workers: processes; 0 for this one alone, or as many as the cluster has room for.
+        cluster: address of a Ray cluster.
+        config: how faces are replaced.
+        written: how outputs are written.
+    """
+
+    inputs: Sequence[Path]
+    output: Path | None = None
+    report: Path | None = None
+    force: bool = False
+    retry: bool = False
+    workers: int = 0
+    cluster: str | None = None
+    config: Config = field(default_factory=Config)
+    written: OutputConfig = field(default_factory=OutputConfig)
+
+    def dry(self) -> bool:
+        """Say what would be done; whether nothing stands against it."""
+        found = self._find()
+        for job in plan(found, self.inputs, self.output, self.report, may_replace=lambda target: self.force):
+            click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.path} -> {job.target}")
+        _tell(found)
+        return not found.failures
+
+    def run(self, load: Load) -> bool:
+        """Do it; whether all is done."""
+        start = time.perf_counter()
+        found, tally = self._find(), Tally()
+        with closing(Ledger(self._root, self._settings(), force=self.force)) as ledger:
+            jobs = self._plan(found, ledger)
+            left = ledger.left(jobs, retry=self.retry)
+            for line in ledger.notes:
+                click.echo(line, err=True)
+            self._work(left, ledger, tally, load)
+            failures = len(found.failures) + ledger.failures()
+            seconds = time.perf_counter() - start
+            click.echo(tally.as_line(len(jobs) - len(left), failures, seconds))
+            if self.report is not None:
+                ledger.reports_to(self.report)
+                write(self.report, as_dict(self.config, self.written, found, ledger.results(), seconds))
+        return not failures
+
+    @property
+    def _root(self) -> Path | None:
+        return root(self.inputs, self.output)
+
+    def _find(self) -> Found:
+        output = self._root or self.output
+        return find(self.inputs, [output, *files_of(output)] if output else ())
+
+    def _settings(self) -> dict[str, object]:
+        """All that decides how outputs look."""
+        config = {name: value for name, value in self.config.as_dict().items() if name not in MACHINE}
+        return {**config, "output": asdict(self.written), **made_with()}
+
+    def _plan(self, found: Found, ledger: Ledger) -> list[Job]:
+        may_replace = (lambda target: True) if self.force else ledger.is_ours
+        jobs = plan(found, self.inputs, self.output, self.report, may_replace=may_replace)
+        _tell(found)
+        if self._root and not ledger.is_new():
+            remove_partials(self._root)
+        return jobs
+
+    def _work(self, jobs: Sequence[Job], ledger: Ledger, tally: Tally, load: Load) -> None:
+        """Do ``jobs``; without any, no networks are loaded."""
+        if not jobs:
+            return
+        count = min(self.workers, len(jobs))
+        with (
+            closing(self._hire(load, ledger.secret, count)) as workers,
+            progress("files", len(jobs), "files") as advance,
+        ):
+            for result in persistently(jobs, lambda some: spread(some, workers, self.written)):
+                ledger.record(result)
+                tally.add(result)
+                for line in result.as_lines():
+                    say(line, err=not result.ok)
+                advance(1)
+
+    def _hire(self, load: Load, secret: int, count: int) -> Workers:
+        generate = self.config.generate
+        seeded = replace(generate, seed=secret if generate.seed is None else generate.seed)
+        config = replace(self.config, generate=seeded)
+        if self.cluster is not None:
+            return Cluster(load, config, self.cluster, count)
+        return Local(load, config, count) if count else Alone(load, config)
+
+
+def _tell(found: Found) -> None:
+    for line in found.as_lines():
+        click.echo(line, err=True)

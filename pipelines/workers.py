@@ -1,0 +1,221 @@
+"""Who does the work: this process, or several of this machine; ``cluster`` has those of other machines.
+
+A worker loads the networks once, and is given one piece of work after the other. What it yields comes back at once. If
+it dies, what it had in hand comes back as lost, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from anonymizer.config import Config
+from anonymizer.errors import AnonymizerError
+
+if TYPE_CHECKING:
+    from anonymizer.anonymize import Anonymizer
+
+Load = Callable[[Config], "Anonymizer"]
+
+AHEAD = 2  # pieces that a worker has in hand, so that it never waits for the next one
+HOPELESS = 3  # times that every worker may die before one yields anything
+PATIENCE = 10.0  # seconds in which a worker that is told to end removes what is unfinished
+
+
+class Task(Protocol):
+    """A piece of work that can be sent to another process."""
+
+    def perform(self, anonymizer: Anonymizer) -> Iterator[Any]:
+        """Do it; what is yielded comes back, one by one. Raises only what must end the whole run."""
+        ...
+
+
+class Event(NamedTuple):
+    """What is heard of a task: something that it yielded, or why the worker that had it is gone."""
+
+    task: Task
+    value: Any = None
+    lost: str = ""
+
+
+class Workers(Protocol):
+    """Any number of workers."""
+
+    count: int
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Do all tasks, which are pulled as workers become free; in any order, each by one worker.
+
+        Raises:
+            AnonymizerError: the networks cannot be loaded.
+        """
+        ...
+
+    def close(self) -> None:
+        """End all workers."""
+        ...
+
+
+class Alone:
+    """This process, with all cores. A ``Workers``."""
+
+    count = 1
+
+    def __init__(self, load: Load, config: Config) -> None:
+        self._load, self._config = load, config
+        self._anonymizer: Anonymizer | None = None
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        for task in tasks:
+            self._anonymizer = self._anonymizer or self._load(self._config)
+            for value in task.perform(self._anonymizer):
+                yield Event(task, value)
+
+    def close(self) -> None:
+        self._anonymizer = None
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    tasks: deque[Task] = field(default_factory=deque)  # that it has in hand, the first one begun
+
+
+class Local:
+    """Processes of this machine, each with its share of the cores and with one of the GPUs. A ``Workers``.
+
+    Args:
+        load: makes an anonymizer; must be importable by name.
+        config: all settings.
+        count: of processes.
+    """
+
+    def __init__(self, load: Load, config: Config, count: int) -> None:
+        self.count = count
+        self._load, self._config = load, config
+        self._deaths = 0
+        self._workers: list[_Worker] = []
+        try:
+            for index in range(count):
+                self._workers.append(self._start(index))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        left = iter(tasks)
+        for worker in self._workers:
+            self._feed(worker, left)
+        while busy := {worker.connection: worker for worker in self._workers if worker.tasks}:
+            for ready in wait(list(busy)):
+                yield from self._listen(busy[ready], left)  # type: ignore[index]
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.connection.close()  # ends those that wait
+            if worker.tasks:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(PATIENCE)
+            worker.process.kill()
+
+    def _start(self, index: int) -> _Worker:
+        context = get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(
+            target=_serve,
+            args=(there, self._load, self._config, index, self.count),
+            name=f"worker {index}",
+            daemon=True,
+        )
+        process.start()
+        there.close()  # so that the end of the process is the end of the connection
+        return _Worker(process, here)
+
+    def _feed(self, worker: _Worker, left: Iterator[Task]) -> None:
+        while len(worker.tasks) < AHEAD and (task := next(left, None)) is not None:
+            worker.tasks.append(task)
+            with suppress(OSError):  # it is gone, which is heard of next
+                worker.connection.send(task)
+
+    def _listen(self, worker: _Worker, left: Iterator[Task]) -> Iterator[Event]:
+        try:
+            kind, value = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._replace(worker, left)
+            return
+        if kind == "error":
+            raise value
+        self._deaths = 0
+        if kind == "value":
+            yield Event(worker.tasks[0], value)
+        else:
+            worker.tasks.popleft()
+            self._feed(worker, left)
+
+    def _replace(self, worker: _Worker, left: Iterator[Task]) -> Iterator[Event]:
+        """Another process in place of one that died; only the task that was begun is lost with it."""
+        worker.process.join()
+        self._deaths += 1
+        code = worker.process.exitcode or 0
+        why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if self._deaths >= HOPELESS * self.count:
+            raise AnonymizerError(f"workers die one after the other ({why})")
+        begun, *waiting = worker.tasks
+        fresh = self._start(self._workers.index(worker))
+        self._workers[self._workers.index(worker)] = fresh
+        for task in waiting:
+            fresh.tasks.append(task)
+            fresh.connection.send(task)
+        self._feed(fresh, left)
+        worker.connection.close()
+        yield Event(begun, lost=f"the process that worked on it died ({why})")
+
+
+def _serve(connection: Connection, load: Load, config: Config, index: int, count: int) -> None:
+    """A worker's life. It ends with the connection, thus with the process that started it, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the first process ends the others
+    signal.signal(signal.SIGTERM, _unwind)
+    cores = sorted(os.sched_getaffinity(0))
+    if count <= len(cores):
+        os.sched_setaffinity(0, cores[index::count])
+    os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // 4))  # see cli
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            anonymizer = load(replace(config, device=_device(config.device, index)))
+            while True:
+                for value in connection.recv().perform(anonymizer):
+                    connection.send(("value", value))
+                connection.send(("end", None))
+        except AnonymizerError as error:
+            connection.send(("error", error))
+
+
+def _unwind(number: int, frame: object) -> None:
+    """End, but remove first what is unfinished."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _device(name: str, index: int) -> str:
+    """One of several GPUs for each worker."""
+    if name != "auto":
+        return name
+    import torch
+
+    return f"cuda:{index % torch.cuda.device_count()}" if torch.cuda.is_available() else name
+
+
+def share(items: Sequence[Any], pieces: int, most: int) -> Iterator[Sequence[Any]]:
+    """Cut work so that each worker gets some pieces of it, none larger than ``most``."""
+    size = max(1, min(most, len(items) // pieces))
+    return (items[start : start + size] for start in range(0, len(items), size))
