@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import re
 import shutil
+import zlib
 from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
@@ -22,13 +23,23 @@ from pipelines.plan import Job
 from pipelines.report import Result
 
 _OPAQUE = """
-    3fr 7z ai arw avro bag bdb bz2 cab cdr ckpt cr2 cr3 crw db db3 dcm dds djvu dng doc ds_store eps erf exr
+    3fr 7z ai arw avro bag bdb bz2 cab cdr ckpt cr2 cr3 crw db db3 dcm dds djvu dng doc ds_store emf eps erf exr
     fff flif gpr gz h5 hdf hdf5 iiq joblib jxl kdc ktx lmdb lz lz4 lzma mat mcap mdb mef mos mrw msgpack nef
     nii npy nrrd nrw onnx orc orf pack pcx pdf pef pickle pkl ppt ps psb psd r3d raf rar raw rw2 rwl
-    safetensors sqlite sqlite3 sr2 srf srw svgz swf sz tfrecord tfrecords tga x3f xcf xls xz y4m yuv z zst
+    safetensors sqlite sqlite3 sr2 srf srw svgz swf sz tfrecord tfrecords tga wmf x3f xcf xls xz y4m yuv z zst
 """
 OPAQUE = frozenset(f".{name}" for name in _OPAQUE.split())
 """Suffixes of files that may hold pictures of which nothing is to be seen from outside."""
+
+_BEGINNINGS = {
+    ".npy": re.compile(rb"\x93NUMPY"),
+    ".gz": re.compile(rb"\x1f\x8b\x08"),
+    ".zst": re.compile(rb"\x28\xb5\x2f\xfd"),
+    ".xz": re.compile(rb"\xfd7zXZ\0"),
+    ".bz2": re.compile(rb"BZh[1-9]1AY&SY"),
+    ".pickle": re.compile(rb"\x80(?:[\x02\x03][\]})(cBCXUKG]|[\x04\x05]\x95)"),
+}
+"""How some of them begin, whatever their name."""
 
 HEADER = 1 << 20  # bytes from which a picture is told
 
@@ -68,27 +79,41 @@ def why_not(path: Path, allowed: Collection[str] = ()) -> str:
     Raises:
         MediaError: it cannot be read.
     """
-    suffixes = {suffix.lower() for suffix in path.suffixes}
-    if suffixes & set(allowed):
-        return ""
-    if known := sorted(suffixes & OPAQUE):
-        return f"may hold pictures that cannot be looked into (--copy {known[0]} copies such files all the same)"
     try:
         with path.open("rb") as file:
+            suffixes = {*(suffix.lower() for suffix in path.suffixes), _suffix_of(file.read(HEADER))}
+            if suffixes & set(allowed):
+                return ""
+            if known := sorted(suffixes & OPAQUE):
+                return (
+                    f"may hold pictures that cannot be looked into (--copy {known[0]} copies such files all the same)"
+                )
             if not file.seek(0, 2):
                 return ""
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _inside(data)
+                return inside(data)
     except OSError as error:
         raise MediaError(cause_of(error), path=path) from error
 
 
-def _inside(data: mmap.mmap) -> str:
+def _suffix_of(start: bytes) -> str:
+    """The suffix that suits what a file begins with, where that cannot be looked into."""
+    for suffix, pattern in _BEGINNINGS.items():
+        if pattern.match(start):
+            return suffix
+    try:
+        return ".z" if zlib.decompressobj().decompress(start, 1) else ""
+    except zlib.error:
+        return ""
+
+
+def inside(data: mmap.mmap | memoryview) -> str:
+    """The reason for ``why_not`` that lies in the content; empty if there is none."""
     for kind, pattern in _OTHER.items():
         if pattern.search(data):
             return f"holds {kind} inside"
-    for start in _PICTURE.finditer(data):
-        if _is_picture(data[start.start() : start.start() + HEADER]):
+    for start in _PICTURE.finditer(data):  # what begins like a picture is one, though it may be damaged
+        if start.start() == 0 or _is_picture(bytes(data[start.start() : start.start() + HEADER])):
             return "holds a picture inside"
     return ""
 

@@ -36,14 +36,19 @@ class Kind(StrEnum):
 _VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 wmv asf flv ogv mxf"
 SUFFIXES = {
     **{f".{suffix}": Kind.VIDEO for suffix in _VIDEOS.split()},
+    **dict.fromkeys((".zip", ".tar"), Kind.ARCHIVE),
+    **dict.fromkeys((".parquet", ".arrow", ".arrows", ".feather"), Kind.TABLE),
     **{suffix: Kind.PHOTO for form in FORMATS.values() for suffix in form.suffixes},
 }
 """What a name claims. It decides only where the content is not recognized: such a file is damaged, not left out."""
 
 MARKS = {b"PK\x03\x04": Kind.ARCHIVE, b"PK\x05\x06": Kind.ARCHIVE, b"PAR1": Kind.TABLE, b"ARROW1": Kind.TABLE}
 TAR_MARK = (257, b"ustar")
+ARROW_STREAM = b"\xff\xff\xff\xff"
+STREAMS = (".arrow", ".arrows", ".ipc")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-"""First bytes of archives and tables, and names of compressed archives: what is compressed has no mark of its own."""
+"""First bytes of archives and tables. Those of a stream of Arrow are too common, and what is compressed has none of its
+own: there the name counts as well."""
 
 EXAMPLES = 5
 """How many of the files that are left out for one reason are named."""
@@ -58,6 +63,8 @@ class Source:
         folder: the input under which it was found, None if it is an input itself.
         depth: how many archives it lies in.
         origin: where it comes from if that is not this machine.
+        label: of what lies in an archive or a table, what people are told in place of ``path``.
+        room: of what lies in an archive, how many bytes it may unpack to at most; None if there is no such bound.
     """
 
     path: Path
@@ -65,11 +72,13 @@ class Source:
     folder: Path | None = None
     depth: int = 0
     origin: Stored | None = None
+    label: str = ""
+    room: int | None = None
 
     @property
     def name(self) -> str:
-        """What people know it by: its path or URL."""
-        return self.origin.url if self.origin else str(self.path)
+        """What people know it by: its path or URL, or where in which archive it lies."""
+        return self.label or (self.origin.url if self.origin else str(self.path))
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,8 @@ def _by_mark(path: Path) -> Kind | None:
         start = file.read(TAR_MARK[0] + len(TAR_MARK[1]))
     if start[TAR_MARK[0] :] == TAR_MARK[1]:
         return Kind.ARCHIVE
+    if start.startswith(ARROW_STREAM) and path.suffix.lower() in STREAMS:
+        return Kind.TABLE
     return next((kind for mark, kind in MARKS.items() if start.startswith(mark)), None)
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.batches import UNTRACKED, Faces
+from anonymizer.errors import MediaError
 from anonymizer.media.image import read_image
 from anonymizer.media.video import VideoReader
 from anonymizer.prefetch import prefetch
@@ -22,12 +23,16 @@ def faces_in(source: Source, anonymizer: Anonymizer) -> Iterator[dict[str, Any]]
     """One dictionary a face, in the order of time. Places are in pixels of the upright picture.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or is an archive or a table.
     """
     if source.kind is Kind.PHOTO:
         for row in _rows(anonymizer.inspect(as_frames(read_image(source.path)))):
             yield {"path": source.name, **row}
         return
+    if source.kind is Kind.FILE:
+        return
+    if source.kind is not Kind.VIDEO:
+        raise MediaError("archives and tables are not looked into", path=source.path)
     with (
         VideoReader(source.path) as reader,
         closing(prefetch(reader.batches(anonymizer.batch_size), BATCHES_AHEAD)) as batches,

@@ -6,9 +6,10 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
-from anonymizer.errors import MediaError
+from pipelines.archives import rewrite_archive
 from pipelines.copies import copy
 from pipelines.images import anonymize_photo
 from pipelines.inputs import Kind
@@ -16,6 +17,7 @@ from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.settings import OutputConfig
 from pipelines.staging import staged
+from pipelines.tables import rewrite_table
 from pipelines.video import anonymize_video
 
 if TYPE_CHECKING:
@@ -61,7 +63,5 @@ def _finished(running: deque[Future[Result]]) -> Iterator[Result]:
 def _large(job: Job, anonymizer: Anonymizer, output: OutputConfig) -> Result:
     if job.source.kind is Kind.VIDEO:
         return anonymize_video(job, anonymizer, output)
-    result = Result(job)
-    with result.guarded():
-        raise MediaError("archives and tables are not read yet", path=job.source.path)
-    return result
+    rewrite = rewrite_archive if job.source.kind is Kind.ARCHIVE else rewrite_table
+    return rewrite(job, partial(anonymize, anonymizer=anonymizer, output=output))

@@ -9,7 +9,7 @@ from pathlib import Path
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
-from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
+from pipelines.inputs import COMPRESSED, SUFFIXES, Found, Kind, Source, is_folder
 from pipelines.places import Place, joined
 from pipelines.storage import Stored, identity, listing
 from pipelines.stores import check_writable
@@ -125,8 +125,11 @@ def _published(job: Job, output: str, published: Mapping[str, Stored]) -> Job:
 def _beside(source: Source) -> Path:
     """Beside the input: ``photos/a.jpg`` in ``photos_anonymized/a.jpg``, alone in ``photos/a_anonymized.jpg``."""
     if source.folder is None:
-        return _writable(source.path.with_stem(source.path.stem + MARK), source.kind)
-    return _writable(_marked(source.folder) / source.path.relative_to(source.folder), source.kind)
+        name = source.path.name
+        end = next((end for end in COMPRESSED if name.lower().endswith(end)), source.path.suffix)
+        cut = len(name) - len(end)
+        return writable(source.path.with_name(f"{name[:cut]}{MARK}{name[cut:]}"), source.kind)
+    return writable(_marked(source.folder) / source.path.relative_to(source.folder), source.kind)
 
 
 def _marked(folder: Path) -> Path:
@@ -137,10 +140,11 @@ def _marked(folder: Path) -> Path:
 def _within(source: Source, output: Path, *, alone: bool) -> Path:
     """In the folder ``output``, which stands for the input folder if that is ``alone`` and holds it otherwise."""
     top = source.path.parent if source.folder is None else source.folder if alone else source.folder.parent
-    return _writable(output / source.path.relative_to(top), source.kind)
+    return writable(output / source.path.relative_to(top), source.kind)
 
 
-def _writable(target: Path, kind: Kind) -> Path:
+def writable(target: Path, kind: Kind) -> Path:
+    """The target, or one of another suffix where that of a video names a container that cannot be written."""
     if kind is Kind.REMOTE:  # nothing but its name is known
         kind = SUFFIXES.get(target.suffix.lower(), kind)
     if kind is not Kind.VIDEO or target.suffix.lower() in CONTAINERS:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
-from anonymizer.errors import AnonymizerError, LeakError, PassingError
+from anonymizer.errors import AnonymizerError, LeakError, MediaError, PassingError
 from pipelines.inputs import Kind
 from pipelines.places import Place
 from pipelines.plan import Job
@@ -41,6 +41,7 @@ class Result:
         seconds: from start to end of a video, all stages of a photograph.
         members: of an archive or a table: what was written of it.
         missing: lines about members that are left out, as they failed.
+        unpacked: bytes that were read from an archive and those in it.
         error: the one line that was told; None if the output is there.
         passing: whether the error may pass: no space, a lost connection, a worker that died.
         tries: how often it was tried in this run.
@@ -56,6 +57,7 @@ class Result:
     seconds: float = 0.0
     members: int = 0
     missing: list[str] = field(default_factory=list)
+    unpacked: int = 0
     error: str | None = None
     passing: bool = False
     tries: int = 1
@@ -72,7 +74,14 @@ class Result:
         return self.error is None and not self.missing
 
     def include(self, member: Result) -> None:
-        """Count a member."""
+        """Count a member.
+
+        Raises:
+            MediaError: it failed for a reason that may pass, so that the whole is to be tried again.
+        """
+        if member.passing:
+            self.passing = True
+            raise MediaError(f"is not whole: {member.error}")
         self.frames += member.frames
         self.faces.update(member.faces)
         self.members += member.members if member.members else member.error is None
@@ -84,7 +93,7 @@ class Result:
         try:
             yield
         except Exception as error:
-            self.error, self.passing = one_line(error, self.job.source.name), may_pass(error)
+            self.error, self.passing = one_line(error, self.job.source.name), self.passing or may_pass(error)
             log.debug("%s", self.error, exc_info=True)
 
     def rename(self, old: str, new: str) -> None:

@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; s
 
 import pytest
 import torch
+from fake_anonymizer import make_photo, make_video
 from stores import S3
 from torch import Tensor
 from unreliable_server import UnreliableServer
@@ -110,3 +111,15 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield path
     assert list(path.iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Small files by name."""
+    folder = tmp_path_factory.mktemp("media")
+    paths = [make_photo(folder / "a.jpg"), make_photo(folder / "a.png"), make_photo(folder / "square.jpg", (32, 32))]
+    paths += [
+        make_video(folder / "a.mp4", range(0, 500, 100)),
+        make_video(folder / "a.avi", range(0, 500, 100), "mpeg4"),
+    ]
+    return {path.name: path.read_bytes() for path in paths}
