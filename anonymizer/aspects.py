@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from anonymizer.batches import UNTRACKED
@@ -17,9 +17,15 @@ Condition = tuple[float, ...]
 
 
 class Chooser:
-    """Remembers what every face of a video is made of. One for each video."""
+    """Remembers what every face of a video is made of. One for each video.
 
-    def __init__(self) -> None:
+    Args:
+        fresh: numbers of frames in which the nearest portrait is taken, whatever came before; then what is shown
+            ``DISSOLVE`` frames later does not depend on it.
+    """
+
+    def __init__(self, fresh: Collection[int] = ()) -> None:
+        self._fresh = fresh
         self._start = 0  # frames that went by
         self._known: dict[int, tuple[int, Condition, Aspects]] = {}  # track: last frame, aim, portraits
 
@@ -48,7 +54,7 @@ class Chooser:
         else:
             aim = nearest(wanted)
             aspects = {aim: 1.0}
-        if steps(wanted, aim) > 0.5 + SLACK:
+        if steps(wanted, aim) > 0.5 + (0 if frame in self._fresh else SLACK):
             aim = nearest(wanted)
         if aim not in aspects or len(aspects) > 1:
             aspects = dissolve(aspects, aim, wanted)
