@@ -5,7 +5,6 @@ frames -> faces (detect, track) -> what is taken from them (observe, smooth) -> 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections import defaultdict
@@ -28,7 +27,7 @@ from anonymizer.detect import DETECTORS
 from anonymizer.face_model import load_face_model
 from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
-from anonymizer.generate.seeds import derive_seed
+from anonymizer.generate.seeds import derive_seed, digest
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
@@ -216,8 +215,3 @@ class Anonymizer:
             if item is None:
                 return
             yield item
-
-
-def digest(picture: Tensor) -> bytes:
-    """Names a picture by its content."""
-    return hashlib.blake2b(picture.cpu().contiguous().numpy().data, digest_size=16).digest()

@@ -11,6 +11,7 @@ from anonymizer.trust import Aspects, Belief
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits
 SLACK = 0.45  # steps past the middle between two portraits from which the other one is taken
 DISSOLVE = 12  # frames in which one portrait takes the place of another; fewer where a head turns quickly
+SETTLED = 16  # frames after a fresh choice in which what was shown before is gone
 LEAST = 0.02  # share below which a portrait is left out
 
 Condition = tuple[float, ...]
@@ -20,8 +21,8 @@ class Chooser:
     """Remembers what every face of a video is made of. One for each video.
 
     Args:
-        fresh: numbers of frames in which the nearest portrait is taken, whatever came before; then what is shown
-            ``DISSOLVE`` frames later does not depend on it.
+        fresh: numbers of frames in which the nearest portrait is taken, whatever came before; what is shown
+            ``SETTLED`` frames later does not depend on that.
     """
 
     def __init__(self, fresh: Collection[int] = ()) -> None:

@@ -4,6 +4,7 @@
     ├── ConfigError            a setting is wrong or contradicts another
     ├── WeightsError           a model file is missing, altered or does not fit its network
     ├── MediaError             a file cannot be read or written
+    │   └── SeekError          a video cannot be read exactly from somewhere in its middle
     ├── DetectionError         faces cannot be looked for
     └── LeakError              a real face is, or may be, still visible
 
@@ -47,6 +48,10 @@ class WeightsError(AnonymizerError):
 
 class MediaError(AnonymizerError):
     """A file cannot be read or written."""
+
+
+class SeekError(MediaError):
+    """A video cannot be read exactly from somewhere in its middle; from its start on it may."""
 
 
 class DetectionError(AnonymizerError):
