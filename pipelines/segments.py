@@ -149,8 +149,6 @@ class Render:
         _check_settings(self.work, anonymizer)
         work, timeline = self.work, self.work.timeline()
         segment, output, counted = work.segments[self.number], work.output, Result(work.job)
-        tables, source = work.people()
-        found = Sightings.load(work.faces(self.number)).renumbered(tables[self.number])
         tail = min(segment.stop + REACH, segment.tail)
         with (
             VideoReader(work.job.source.path) as reader,
@@ -165,15 +163,7 @@ class Render:
                 encoder=output.encoder,
             ) as part,
             closing(_read(reader, timeline, segment.lead, tail, anonymizer)) as batches,
-            closing(
-                anonymizer.render(
-                    _paired(batches, found, timeline),
-                    secret=work.secret(),
-                    source=bytes.fromhex(source),
-                    fresh=self._fresh(),
-                )
-            ) as rendered,
-            closing(prefetch(rendered, BATCHES_AHEAD)) as stream,
+            closing(prefetch(self._rendered(batches, anonymizer, timeline), BATCHES_AHEAD)) as stream,
         ):
             for done in _own(stream, segment):
                 counted.add(done)
@@ -181,10 +171,13 @@ class Render:
             work.timeline()
             part.close(reader.end, {"faces": dict(counted.faces)})
 
-    def _fresh(self) -> frozenset[int]:
-        """Frames, counted from the first that is read, in which this segment and a neighbour choose portraits afresh."""
-        starts = [segment.start - SETTLED for segment in self.work.segments[1:]]
-        return frozenset(start - self.work.segments[self.number].lead for start in starts)
+    def _rendered(self, batches: Iterable[Frames], anonymizer: Anonymizer, timeline: Timeline) -> Iterator[Anonymized]:
+        tables, source = self.work.people()
+        found = Sightings.load(self.work.faces(self.number)).renumbered(tables[self.number])
+        # before each joint both segments choose portraits whatever came before, so that they choose the same
+        fresh = {segment.start - SETTLED - found.first for segment in self.work.segments[1:]}
+        pairs = _paired(batches, found, timeline)
+        return anonymizer.render(pairs, secret=self.work.secret(), source=bytes.fromhex(source), fresh=fresh)
 
 
 def finish(work: Split, result: Result) -> None:
@@ -196,8 +189,16 @@ def finish(work: Split, result: Result) -> None:
     parts = [work.part(number) for number in range(len(work.segments))]
     timeline, output = work.timeline(), work.output
     with VideoReader(work.job.source.path) as reader:
-        settings = {"codec": output.codec, "crf": output.crf, "encoder": output.encoder}
-        join(work.job.target, parts, reader.info, timeline, **settings, audio=output.audio)
+        join(
+            work.job.target,
+            parts,
+            reader.info,
+            timeline,
+            codec=output.codec,
+            crf=output.crf,
+            encoder=output.encoder,
+            audio=output.audio,
+        )
     result.frames = len(timeline)
     for part in parts:
         result.faces += Counter(Part.read(part).notes["faces"])

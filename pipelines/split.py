@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
@@ -217,7 +216,7 @@ def _fingerprint(job: Job, config: Config, output: OutputConfig, segments: tuple
 
 def _state(path: Path) -> tuple[int, int]:
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError as error:
         raise MediaError(cause_of(error), path=path) from error
     return status.st_size, status.st_mtime_ns
