@@ -42,6 +42,7 @@ class Timeline:
             stream = demuxer.main_video()
             if demuxer.container.format.name not in INDEXED:
                 raise SeekError("its container has no index that can be trusted", path=path)
+            unit = Fraction(stream.time_base or 0)
             own = (packet for packet in demuxer.packets() if packet.stream_index == stream.index)
             packets = [(packet.pts, packet.is_keyframe) for packet in own if shows_picture(packet)]
         shown = sorted((time, is_key) for time, is_key in packets if time is not None)
@@ -50,7 +51,7 @@ class Timeline:
         if any(a == b for (a, _), (b, _) in pairwise(shown)):
             raise SeekError("several of its frames are shown at the same time", path=path)
         keys = tuple(number for number, (_, is_key) in enumerate(shown) if is_key)
-        return cls(Fraction(stream.time_base or 0), tuple(time for time, _ in shown), keys)
+        return cls(unit, tuple(time for time, _ in shown), keys)
 
     def __len__(self) -> int:
         return len(self.times)

@@ -153,8 +153,8 @@ class VideoReader(Closing):
                     raise SeekError("other frames than expected", path=self.path, time=self._time_of(frame))
                 yield frame
                 expected = next(wanted, None)
-            if expected is None and not to_end:
-                return
+                if expected is None and not to_end:
+                    return
         if expected is not None:
             raise SeekError("frames are missing", path=self.path, time=self._time)
         self._reach_end()
