@@ -64,9 +64,9 @@ class _Agreement:
             links, near = _compare(self._last, segment, self._tables[-1])
             table |= dict.fromkeys(segment.doubtful - near, NOBODY)
             _follow(table, [(self._tables[-1].get(old), new) for old, new in links], together)
-        for number in dict.fromkeys(segment.between(own.start, own.stop).tracks.tolist()):
-            if number not in table and number != UNTRACKED:
-                table[number] = self._recognize(number, segment.people, table, together)
+        here = set(segment.between(own.start, own.stop).tracks.tolist()) - {UNTRACKED}
+        for number in sorted(here - table.keys()):  # the order in which they came
+            table[number] = self._recognize(number, segment.people, table, together)
         if self._last is not None:  # those of whom the segment before only saw that they come
             later = [(table.get(new), old) for old, new in links]
             _follow(self._tables[-1], later, _together(self._last.faces))

@@ -27,6 +27,7 @@ from anonymizer.media.files import cause_of, replacing
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
 from anonymizer.models import MODELS
+from anonymizer.smooth import REACH
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
 
@@ -71,7 +72,8 @@ def cut(timeline: Timeline, config: Config, length: int) -> tuple[Segment, ...]:
             firsts.append(first)
             starts.append(first + lead)
     stops = [*starts[1:], len(timeline)]
-    tails = [min(stop + track.ahead(config), len(timeline)) for stop in stops]
+    beyond = -(-REACH // span) * span + track.ahead(config)
+    tails = [min(stop + beyond, len(timeline)) for stop in stops]
     return tuple(map(Segment, firsts, starts, stops, tails))
 
 
