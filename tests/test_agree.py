@@ -108,7 +108,7 @@ def test_two_who_were_seen_together_are_two() -> None:
 
 
 def test_who_is_in_doubt_is_somebody_new() -> None:
-    script = both(walks(0, 0, 40), walks(1, 0, 40), walks(0, 140, 170))
+    script = both(walks(0, 0, 40), walks(1, 0, 40), walks(0, 155, 185))
     found = segments(script, Knowing(lambda frame, x, y: round(y) // 80))
 
     def between(share: float) -> Tensor:
@@ -118,7 +118,7 @@ def test_who_is_in_doubt_is_somebody_new() -> None:
     found[1] = replace(found[1], people={})
     for share, person in ((0.175, 2), (0.02, 0), (0.33, 1)):
         found[2] = replace(found[2], people={0: between(share)})
-        assert joined(found)[150].keys() == {person}
+        assert joined(found)[165].keys() == {person}
 
 
 def test_what_somebody_was_sure_of_before_is_a_face_until_it_is_gone() -> None:
