@@ -21,7 +21,7 @@ from anonymizer.people import People
 from anonymizer.sightings import NOBODY, Sightings
 
 SAME = 0.5  # intersection over union from which two boxes in one frame are of the same face
-NEAR = 0.1  # the same from which they may be
+NEAR = 0.3  # the same from which they may be
 
 Numbers = dict[int, int]  # of a segment: its own number of a person to that of the whole video
 Together = Mapping[int, set[int]]  # person: who was seen at the same time
@@ -65,7 +65,7 @@ class _Agreement:
             table |= dict.fromkeys(segment.doubtful - near, NOBODY)
             _follow(table, [(self._tables[-1].get(old), new) for old, new in links], together)
         here = set(segment.between(own.start, own.stop).tracks.tolist()) - {UNTRACKED}
-        for number in sorted(here - table.keys()):  # the order in which they came
+        for number in sorted(here - table.keys() - segment.doubtful):  # the order in which they came
             table[number] = self._recognize(number, segment.people, table, together)
         if self._last is not None:  # those of whom the segment before only saw that they come
             later = [(table.get(new), old) for old, new in links]
@@ -76,7 +76,7 @@ class _Agreement:
         self._last = segment
 
     def finish(self) -> list[Numbers]:
-        """All numbers; who is seen in no frame that is anybody's own is somebody else."""
+        """All numbers; whom nobody was sure of, or who is in no frame that is anybody's own, is somebody else."""
         for table, numbers in zip(self._tables, self._numbers, strict=True):
             for number in sorted(numbers - table.keys()):
                 table[number] = self._people.stranger()
