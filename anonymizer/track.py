@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from anonymizer.batches import Faces, Frames
-from anonymizer.config import Config
+from anonymizer.config import Config, TrackConfig
 from anonymizer.detect import Detector
 from anonymizer.detect.base import resize
 from anonymizer.geometry import box_iou, box_share
@@ -62,7 +62,7 @@ class _Follower:
         self._lead = lead
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
-        self._span = span(config)
+        self._span = config.track.span
         self._waiting: deque[tuple[int, Frames]] = deque()  # index of the first frame, batch
         self._faces: deque[list[tuple[Sight, int]]] = deque()  # of the decided frames that wait: face, track number
         self._thumbnails: dict[int, np.ndarray] = {}
@@ -258,14 +258,9 @@ class _Follower:
             yield batch, as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
 
 
-def span(config: Config) -> int:
-    """Frames that are looked at together: a video from a multiple of it on is looked at in the frames of the whole."""
-    return config.track.stride * max(1, config.track.window // config.track.stride)
-
-
-def ahead(config: Config) -> int:
-    """Frames from a multiple of ``span`` on that are looked at before the faces of those before it are decided on."""
-    return -(-(config.track.window - 1) // span(config)) * span(config) + FLASH + 1
+def ahead(config: TrackConfig) -> int:
+    """Frames from a multiple of ``config.span`` on that are seen before the faces of those before it are decided on."""
+    return -(-(config.window - 1) // config.span) * config.span + FLASH + 1
 
 
 def follow(

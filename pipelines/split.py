@@ -19,7 +19,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from anonymizer import track
 from anonymizer.config import SEEDS, Config
 from anonymizer.errors import MediaError, SeekError
 from anonymizer.media.encoders import container_for
@@ -28,6 +27,7 @@ from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
 from anonymizer.models import MODELS
 from anonymizer.smooth import REACH
+from anonymizer.track import ahead
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
 
@@ -63,7 +63,7 @@ class Segment:
 
 def cut(timeline: Timeline, config: Config, length: int) -> tuple[Segment, ...]:
     """The segments of a video, of at least ``length`` frames, the last one of half of that."""
-    span = track.span(config)
+    span = config.track.span
     lead = -(-max(LEAD, 2 * span) // span) * span
     firsts, starts = [0], [0]
     for key in timeline.keys:
@@ -72,7 +72,7 @@ def cut(timeline: Timeline, config: Config, length: int) -> tuple[Segment, ...]:
             firsts.append(first)
             starts.append(first + lead)
     stops = [*starts[1:], len(timeline)]
-    beyond = -(-REACH // span) * span + track.ahead(config)
+    beyond = -(-REACH // span) * span + ahead(config.track)
     tails = [min(stop + beyond, len(timeline)) for stop in stops]
     return tuple(map(Segment, firsts, starts, stops, tails))
 

@@ -14,7 +14,7 @@ from anonymizer.batches import UNTRACKED, Faces
 from anonymizer.errors import LeakError, MediaError, SeekError
 from anonymizer.people import People
 from anonymizer.sightings import NOBODY, Sightings
-from anonymizer.track import ahead, follow, span
+from anonymizer.track import ahead, follow
 
 UNIT = Fraction(1, 25)
 LENGTH = 192
@@ -26,7 +26,7 @@ def segments(script: Script, who: Knowing | None = None, starts: tuple[int, ...]
     """What the tracker sees in the segments of a video that begin with ``starts``."""
     found = []
     for start, stop in zip(starts, (*starts[1:], LENGTH), strict=True):
-        first, last = max(start - LEAD, 0), min(stop + ahead(CONFIG), LENGTH)
+        first, last = max(start - LEAD, 0), min(stop + ahead(CONFIG.track), LENGTH)
         batches = [
             replace(batch, times=tuple(time + first * UNIT for time in batch.times))
             for batch in video(still(last - first), list(range(8, last - first, 8)))
@@ -75,8 +75,8 @@ def both(*scripts: Script) -> Script:
 
 
 def test_segments_begin_where_the_tracker_looks() -> None:
-    assert span(CONFIG) == 16
-    assert all(start % span(CONFIG) == 0 for start in (*STARTS, LEAD))
+    assert CONFIG.track.span == 16
+    assert all(start % CONFIG.track.span == 0 for start in (*STARTS, LEAD))
 
 
 @pytest.mark.parametrize(
