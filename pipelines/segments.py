@@ -27,7 +27,7 @@ from anonymizer.sightings import Sightings
 from anonymizer.smooth import REACH
 from pipelines.report import Result
 from pipelines.split import LENGTH, Segment, Split, split
-from pipelines.video import BATCHES_AHEAD, anonymize_video
+from pipelines.video import BATCHES_AHEAD, anonymize_video, tell_left_out
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
@@ -189,6 +189,7 @@ def finish(work: Split, result: Result) -> None:
     parts = [work.part(number) for number in range(len(work.segments))]
     timeline, output = work.timeline(), work.output
     with VideoReader(work.job.source.path) as reader:
+        tell_left_out(reader.info)
         join(
             work.job.target,
             parts,

@@ -204,8 +204,11 @@ def test_what_is_lost_is_done_again_and_nothing_else(source: Path) -> None:
     work, anonymizer = work_on(source), Halves()
     run(work, anonymizer)
     before = anonymizer.tracked, anonymizer.rendered
-    for path in (work.part(1), work.part(2).with_suffix(".json")):
-        path.unlink()
+    for path in (work.part(1), work.part(2).with_suffix(".json"), work.part(0)):
+        if path == work.part(0):
+            path.write_bytes(path.read_bytes()[:-1])
+        else:
+            path.unlink()
         again = Halves()
         run(work_on(source), again)
         assert again.tracked == 0

@@ -82,8 +82,11 @@ class Part:
 
 
 def is_written(path: Path) -> bool:
-    """Whether the part with packets in ``path`` is whole."""
-    return path.exists() and _table(path).exists()
+    """Whether the part with packets in ``path`` is there, as long as it was."""
+    try:
+        return path.stat().st_size == sum(entry.size for entry in Part.read(path).entries)
+    except (MediaError, OSError):
+        return False
 
 
 def _table(path: Path) -> Path:
