@@ -5,11 +5,10 @@ frames -> faces (detect, track) -> what is taken from them (observe, smooth) -> 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -28,11 +27,12 @@ from anonymizer.detect import DETECTORS
 from anonymizer.face_model import load_face_model
 from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
-from anonymizer.generate.seeds import derive_seed
+from anonymizer.generate.seeds import derive_seed, digest
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
+from anonymizer.people import People
 from anonymizer.prefetch import prefetch
 from anonymizer.smooth import smooth
 from anonymizer.track import follow
@@ -128,11 +128,34 @@ class Anonymizer:
         The tracker looks ahead, so that frames come out later than they go in, cut into other batches, but all of
         them and in order.
         """
+        return self.render(self.track(batches))
+
+    def track(
+        self, batches: Iterable[Frames], people: People | None = None, lead: int = 0
+    ) -> Iterator[tuple[Frames, Faces]]:
+        """The first half of ``stream``: each batch with the faces in it, which are numbered; see ``track.follow``."""
         uploaded = (self._upload(batch) for batch in batches)
-        source = b""
-        steady, chooser = Steady(), Chooser()
-        tracks = follow(uploaded, self._detector, self.config, self._recognizer)
-        tracked = self._timed(tracks, "detect and track")
+        tracks = follow(uploaded, self._detector, self.config, self._recognizer, people, lead)
+        return self._timed(tracks, "detect and track")
+
+    def render(
+        self,
+        tracked: Iterable[tuple[Frames, Faces]],
+        *,
+        secret: int | None = None,
+        source: bytes = b"",
+        fresh: Collection[int] = (),
+    ) -> Iterator[Anonymized]:
+        """The second half: replaces the faces that were found.
+
+        Args:
+            tracked: the frames in order, each with all of its faces, whose numbers tell people apart.
+            secret: what personas are drawn from; by default the seed of the settings, or this object's own secret.
+            source: names the video, so that every video has its own personas; by default its first picture of a face.
+            fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
+        """
+        secret = self._secret if secret is None else secret
+        steady, chooser = Steady(), Chooser(fresh)
         with (
             closing(prefetch(tracked, BATCHES_AHEAD)) as found,
             closing(prefetch(self._observed(found), BATCHES_AHEAD)) as observed,
@@ -140,8 +163,8 @@ class Anonymizer:
             for frames, belief in smooth(keep_light(observed)):
                 # not the first frame, which is black in many videos
                 if not source and len(belief.faces):
-                    source = _digest(frames.pixels[belief.faces.frame[0]])
-                seeds = [derive_seed(self._secret, source, track) for track in belief.faces.tracks.tolist()]
+                    source = digest(frames.pixels[belief.faces.frame[0]])
+                seeds = [derive_seed(secret, source, track) for track in belief.faces.tracks.tolist()]
                 yield self._replace(frames, chooser.choose(belief, len(frames)), seeds, steady)
 
     def inspect(self, frames: Frames) -> Faces:
@@ -155,7 +178,7 @@ class Anonymizer:
 
     def _still_batch(self, frames: Frames, start: int) -> Anonymized:
         belief = self._observe(frames, self.inspect(frames))
-        faces, sources = belief.faces, [_digest(picture) for picture in frames.pixels]
+        faces, sources = belief.faces, [digest(picture) for picture in frames.pixels]
         order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         seeds = [
             derive_seed(self._secret, sources[frame], number)
@@ -192,8 +215,3 @@ class Anonymizer:
             if item is None:
                 return
             yield item
-
-
-def _digest(picture: Tensor) -> bytes:
-    """Names a picture by its content."""
-    return hashlib.blake2b(picture.cpu().contiguous().numpy().data, digest_size=16).digest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from anonymizer.batches import UNTRACKED
@@ -11,15 +11,22 @@ from anonymizer.trust import Aspects, Belief
 CELL = (15.0, 12.0, 0.15, 0.15)  # steps between the conditions of neighbouring portraits
 SLACK = 0.45  # steps past the middle between two portraits from which the other one is taken
 DISSOLVE = 12  # frames in which one portrait takes the place of another; fewer where a head turns quickly
+SETTLED = 16  # frames after a fresh choice in which what was shown before is gone
 LEAST = 0.02  # share below which a portrait is left out
 
 Condition = tuple[float, ...]
 
 
 class Chooser:
-    """Remembers what every face of a video is made of. One for each video."""
+    """Remembers what every face of a video is made of. One for each video.
 
-    def __init__(self) -> None:
+    Args:
+        fresh: numbers of frames in which the nearest portrait is taken, whatever came before; what is shown
+            ``SETTLED`` frames later does not depend on that.
+    """
+
+    def __init__(self, fresh: Collection[int] = ()) -> None:
+        self._fresh = fresh
         self._start = 0  # frames that went by
         self._known: dict[int, tuple[int, Condition, Aspects]] = {}  # track: last frame, aim, portraits
 
@@ -48,7 +55,7 @@ class Chooser:
         else:
             aim = nearest(wanted)
             aspects = {aim: 1.0}
-        if steps(wanted, aim) > 0.5 + SLACK:
+        if steps(wanted, aim) > 0.5 + (0 if frame in self._fresh else SLACK):
             aim = nearest(wanted)
         if aim not in aspects or len(aspects) > 1:
             aspects = dissolve(aspects, aim, wanted)

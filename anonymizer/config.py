@@ -53,6 +53,11 @@ class TrackConfig:
         if not 1 <= self.stride <= self.window:
             raise ConfigError(f"the stride must lie between 1 and the window of {self.window}, not at {self.stride}")
 
+    @property
+    def span(self) -> int:
+        """Frames that are looked at together: from a multiple of it on, a video is looked at as from its start."""
+        return self.stride * max(1, self.window // self.stride)
+
 
 @dataclass(frozen=True)
 class GenerateConfig:

@@ -4,7 +4,8 @@
     ├── ConfigError            a setting is wrong or contradicts another
     ├── WeightsError           a model file is missing, altered or does not fit its network
     ├── MediaError             a file cannot be read or written
-    │   └── PassingError       ... at the moment; another try may succeed
+    │   ├── PassingError       ... at the moment; another try may succeed
+    │   └── SeekError          a video cannot be read exactly from somewhere in its middle
     ├── DetectionError         faces cannot be looked for
     └── LeakError              a real face is, or may be, still visible
 
@@ -52,6 +53,10 @@ class MediaError(AnonymizerError):
 
 class PassingError(MediaError):
     """A file cannot be read or written at the moment, such as for a network: another try may succeed."""
+
+
+class SeekError(MediaError):
+    """A video cannot be read exactly from somewhere in its middle; from its start on it may."""
 
 
 class DetectionError(AnonymizerError):

@@ -116,6 +116,7 @@ class Track:
         self.ask: float = 0  # frame from which to ask who it is
         self.sights: list[Sight] = []
         self.sure = False
+        self.assumed = False  # it may have been sure before the first frame
         self._limit = np.array(size[::-1], dtype=np.float32)
 
     def at(self, frame: int) -> Sight:

@@ -40,9 +40,13 @@ class People:
     """Who was seen in a video. Two people are never taken for one knowingly: who is in doubt is somebody new.
 
     So a person may have got several numbers; then the first one goes on.
+
+    Attributes:
+        doubtful: the numbers of faces of which nobody was sure, but somebody may have been before the first frame.
     """
 
     def __init__(self) -> None:
+        self.doubtful: set[int] = set()
         self._known: OrderedDict[int, list[Tensor]] = OrderedDict()  # person: embeddings; who was seen last is last
         self._met: set[tuple[int, int]] = set()  # who were seen at the same time, and so are two people
         self._count = 0
@@ -51,6 +55,11 @@ class People:
         """The number of somebody new."""
         self._count += 1
         return self._count - 1
+
+    @property
+    def looks(self) -> dict[int, Tensor]:
+        """What those look like who are remembered: by number, embeddings ``(K, 128)``."""
+        return {number: torch.stack(known) for number, known in self._known.items()}
 
     def recognize(self, embeddings: Tensor, present: Sequence[Collection[int]]) -> list[int | None]:
         """Whose faces ``embeddings (N, 128)`` are, which are seen at the same time: a number, or None if in doubt.
@@ -98,10 +107,11 @@ class Names:
     Args:
         config: ``detect.threshold`` and ``track.window``.
         recognizer: tells people apart; without it, everybody who comes is new.
+        people: nobody yet; those who are seen are added.
     """
 
-    def __init__(self, config: Config, recognizer: Recognizer | None) -> None:
-        self._recognizer, self._people = recognizer, People()
+    def __init__(self, config: Config, recognizer: Recognizer | None, people: People) -> None:
+        self._recognizer, self._people = recognizer, people
         self._high, self._window = config.detect.threshold, config.track.window
 
     def name(self, frame: int, tracks: Sequence[Track], pictures: Pictures) -> list[int]:
@@ -119,6 +129,8 @@ class Names:
         for track in sorted(tracks, key=lambda track: track.away(frame)):
             if holders.setdefault(track.number, track) is not track and not track.away(frame):
                 track.number = self._people.stranger()  # both are really there
+        self._people.doubtful |= {track.number for track in tracks if not track.sure}
+        self._people.doubtful -= {track.number for track in tracks if track.sure}
         seen = {track.number for track in tracks if track.at(frame).seen}
         self._people.meet(seen, {track.number for track in tracks})
         return [track.number if holders.get(track.number, track) is track else UNTRACKED for track in tracks]

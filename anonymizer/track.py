@@ -25,13 +25,13 @@ import numpy as np
 import torch
 
 from anonymizer.batches import Faces, Frames
-from anonymizer.config import Config
+from anonymizer.config import Config, TrackConfig
 from anonymizer.detect import Detector
 from anonymizer.detect.base import resize
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.identity import Recognizer
 from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, is_known, near, stack
-from anonymizer.people import Names
+from anonymizer.people import Names, People
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
@@ -50,11 +50,19 @@ class _Follower:
     All decisions are made at fixed frames of the video, whatever batches it arrives in.
     """
 
-    def __init__(self, detector: Detector, config: Config, recognizer: Recognizer | None = None) -> None:
-        self._detector, self._names = detector, Names(config, recognizer)
+    def __init__(
+        self,
+        detector: Detector,
+        config: Config,
+        recognizer: Recognizer | None = None,
+        people: People | None = None,
+        lead: int = 0,
+    ) -> None:
+        self._detector, self._names = detector, Names(config, recognizer, people or People())
+        self._lead = lead
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
-        self._span = self._stride * max(1, self._window // self._stride)  # frames that are looked at together
+        self._span = config.track.span
         self._waiting: deque[tuple[int, Frames]] = deque()  # index of the first frame, batch
         self._faces: deque[list[tuple[Sight, int]]] = deque()  # of the decided frames that wait: face, track number
         self._thumbnails: dict[int, np.ndarray] = {}
@@ -190,6 +198,7 @@ class _Follower:
                 self._tracks.append(owners.setdefault(index, Track(self._waiting[0][1].size)))
             owners[index].sights.append(sight)
             owners[index].sure |= sight.score >= self._high
+            owners[index].assumed |= frame < self._lead
 
     def _moved(self, first: int, last: int) -> np.ndarray:
         """How far the whole picture moved between two frames, in pixels."""
@@ -227,7 +236,7 @@ class _Follower:
         self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done - FLASH}
 
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
-        extents = [(track, *self._extent(track)) for track in self._tracks if track.sure]
+        extents = [(track, *self._extent(track)) for track in self._tracks if track.sure or track.assumed]
         here = [t for t, start, end in extents if start <= frame <= end and not t.has_left(frame, self._moved)]
         numbers = self._names.name(frame, here, self._pictures)
         faces = [(self._at(frame, track), number) for track, number in zip(here, numbers, strict=True)]
@@ -249,8 +258,18 @@ class _Follower:
             yield batch, as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
 
 
+def ahead(config: TrackConfig) -> int:
+    """Frames from a multiple of ``config.span`` on that are seen before the faces of those before it are decided on."""
+    return -(-(config.window - 1) // config.span) * config.span + FLASH + 1
+
+
 def follow(
-    batches: Iterable[Frames], detector: Detector, config: Config, recognizer: Recognizer | None = None
+    batches: Iterable[Frames],
+    detector: Detector,
+    config: Config,
+    recognizer: Recognizer | None = None,
+    people: People | None = None,
+    lead: int = 0,
 ) -> Iterator[tuple[Frames, Faces]]:
     """Detect and track the faces of a video.
 
@@ -260,6 +279,9 @@ def follow(
         config: ``detect.threshold``, which one sighting of a face must reach, at most ``track.window`` frames later;
             ``track.stride``, how often to look.
         recognizer: tells whose faces they are; without it, a person who comes back has a new number.
+        people: to be told who is seen; nobody yet.
+        lead: frames at the start that only lead up to those that matter. What is seen in them and nobody is sure of
+            counts as faces, as earlier frames may be sure of them; ``people.doubtful`` tells these.
 
     Yields:
         each batch as it came, with its faces, by frame; the score is 0 where a face is only assumed: before its
@@ -269,7 +291,7 @@ def follow(
     Raises:
         DetectionError: from the detector.
     """
-    follower = _Follower(detector, config, recognizer)
+    follower = _Follower(detector, config, recognizer, people, lead)
     for batch in batches:
         yield from follower.push(batch)
     yield from follower.flush()

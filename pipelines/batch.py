@@ -7,10 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from anonymizer.config import Config
+from pipelines.inputs import Kind
 from pipelines.jobs import anonymize
 from pipelines.plan import Job
 from pipelines.report import Result
+from pipelines.segments import anonymize_in_segments
 from pipelines.settings import OutputConfig
+from pipelines.split import Split, split
 from pipelines.workers import Workers, share
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ TRIES = 3
 PAUSE = 1.0  # seconds before the second try; four times as long before the next
 PIECE = 32  # jobs that are sent together: enough to decode ahead
 PIECES = 8  # that each worker gets at least, so that all end at about the same time
+SHARED, ALONE = 2, 10  # segments from which a video is split among workers, and by one, for the sake of a later run
 
 
 class Piece:
@@ -43,6 +48,32 @@ def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Itera
             yield value
         for job in task.left if lost else ():
             yield Result(job, error=f"{job.source.name}: {lost}", passing=True)
+
+
+def anonymize_all(jobs: Sequence[Job], workers: Workers, config: Config, output: OutputConfig) -> Iterator[Result]:
+    """Do ``jobs``; long videos, last, in segments, so that all workers share each and little is lost with one."""
+    long: list[Split] = []
+    others: list[Job] = []
+    for job in jobs:
+        result = Result(job)
+        with result.guarded():
+            if work := _split(job, workers, config, output):
+                long.append(work)
+            else:
+                others.append(job)
+        if result.error:
+            yield result
+    yield from spread(others, workers, output)
+    for work in long:
+        done = anonymize_in_segments(work, workers)
+        yield from spread([work.job], workers, output) if done is None else [done]
+
+
+def _split(job: Job, workers: Workers, config: Config, output: OutputConfig) -> Split | None:
+    """The segments of a long video of this machine; None of anything else."""
+    if job.source.kind is not Kind.VIDEO or job.source.origin or job.destination:
+        return None
+    return split(job, config, output, least=SHARED if workers.count > 1 else ALONE)
 
 
 def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]]) -> Iterator[Result]:

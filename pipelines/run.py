@@ -13,9 +13,9 @@ import click
 
 from anonymizer.config import Config
 from anonymizer.media.files import remove_partials
-from pipelines.batch import persistently, spread
+from pipelines.batch import anonymize_all, persistently
 from pipelines.cluster import Cluster
-from pipelines.inputs import Found, find
+from pipelines.inputs import Found, Kind, find
 from pipelines.ledger import Ledger, files_of
 from pipelines.places import Place
 from pipelines.plan import Job, plan, root
@@ -105,12 +105,13 @@ class Run:
         """Do ``jobs``; without any, no networks are loaded."""
         if not jobs:
             return
-        count = min(self.workers, len(jobs))
+        shared = any(job.source.kind is Kind.VIDEO for job in jobs)  # many workers may share one
+        count = self.workers if shared else min(self.workers, len(jobs))
         with (
             closing(self._hire(load, ledger.secret, count)) as workers,
             progress("files", len(jobs), "files") as advance,
         ):
-            for result in persistently(jobs, lambda some: spread(some, workers, self.written)):
+            for result in persistently(jobs, lambda some: anonymize_all(some, workers, self.config, self.written)):
                 ledger.record(result)
                 tally.add(result)
                 for line in result.as_lines():

@@ -15,6 +15,7 @@ import click
 from anonymizer.batches import Frames
 from anonymizer.errors import LeakError
 from anonymizer.media.video import VideoReader
+from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.video_writer import VideoWriter
 from anonymizer.prefetch import prefetch
 from pipelines.plan import Job
@@ -56,14 +57,19 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
         closing(prefetch(anonymizer.stream(frames), BATCHES_AHEAD)) as stream,
         progress(Path(result.job.source.name).name, reader.info.frames, "frames") as advance,
     ):
-        if reader.info.left_out:
-            click.echo(f"{result.job.source.name}: left out: {', '.join(reader.info.left_out)}", err=True)
+        tell_left_out(reader.info, result.job.source.name)
         for done in stream:
             _check_order(done.frames, times)
             result.add(done)
             with result.clock("encode"):
                 writer.write(done.frames)
             advance(len(done.frames))
+
+
+def tell_left_out(info: VideoInfo, name: str) -> None:
+    """Say which streams no result of a video holds."""
+    if info.left_out:
+        click.echo(f"{name}: left out: {', '.join(info.left_out)}", err=True)
 
 
 def _read(reader: VideoReader, size: int, times: deque[Fraction], result: Result) -> Iterator[Frames]:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anonymizer.aspects import CELL, DISSOLVE, Chooser
+from anonymizer.aspects import CELL, DISSOLVE, SETTLED, Chooser
 from anonymizer.batches import Faces
 from anonymizer.trust import Aspects, Belief
 
@@ -53,6 +53,17 @@ def test_shares_are_whole_and_change_without_a_jump(yaws: list[float]) -> None:
 @given(YAWS, st.integers(1, 9))
 def test_how_a_video_is_cut_into_batches_changes_nothing(yaws: list[float], size: int) -> None:
     assert choose(turning(yaws), size) == choose(turning(yaws), len(yaws))
+
+
+@given(YAWS, YAWS, st.lists(st.floats(-60, 60), min_size=SETTLED, max_size=SETTLED))
+def test_after_a_fresh_choice_it_does_not_matter_what_was_before(
+    before: list[float], other: list[float], yaws: list[float]
+) -> None:
+    shown = []
+    for past in (before, other):
+        chooser, wanted = Chooser({len(past)}), turning([*past, *yaws])
+        shown.append(chooser.choose(belief(wanted), len(wanted)).aspects[-1])
+    assert shown[0] == shown[1]
 
 
 def test_a_head_that_rests_near_the_middle_between_two_portraits_keeps_one() -> None:

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from anonymizer.errors import MediaError
+from anonymizer.errors import MediaError, SeekError
 from anonymizer.media.files import Closing, cause_of, check_readable, ffmpeg_name
 
 FORMATS = "mov,matroska,avi,flv,mpegts,mpeg,asf,ogg,gif,mxf,nut,wtv,dv,rm,ivf"
@@ -42,6 +42,7 @@ class Demuxer(Closing):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._end = Fraction(0)
+        self._from_start = True
         check_readable(path)
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
         try:
@@ -75,8 +76,22 @@ class Demuxer(Closing):
                     yield packet
         except av.FFmpegError as error:
             raise self._error(f"cannot be read further: {cause_of(error)}") from error
-        if not self._is_complete(counts):
+        if self._from_start and not self._is_complete(counts):
             raise self._error("the file is cut off")
+
+    def seek(self, stream: VideoStream, time: int) -> None:
+        """Go to the key frame at, or before, a time in units of the stream; ``packets`` begins anew from there.
+
+        How many packets there are is not checked then.
+
+        Raises:
+            SeekError: that is not possible.
+        """
+        self._from_start = False
+        try:
+            self.container.seek(time, stream=stream)
+        except av.FFmpegError as error:
+            raise SeekError(f"cannot be read from the middle: {cause_of(error)}", path=self._path) from error
 
     def _is_complete(self, counts: Counter[int]) -> bool:
         """A demuxer takes the end of a cut file for its end: hold what came against what was announced."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -15,10 +15,11 @@ from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
 from anonymizer.batches import Frames
-from anonymizer.errors import MediaError
+from anonymizer.errors import MediaError, SeekError
 from anonymizer.media.colour import Pixels, to_rgb
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import Closing, cause_of
+from anonymizer.media.timeline import Timeline, shows_picture
 from anonymizer.media.video_info import VideoInfo
 
 
@@ -60,7 +61,7 @@ class VideoReader(Closing):
             if first is None:
                 raise MediaError("its video stream holds no pictures", path=self.path)
             self.info = VideoInfo.of(self.path, self._demuxer.container, self._stream, first)
-            self._frames = itertools.chain([first], decoded)
+            self._frames: Iterator[VideoFrame] = itertools.chain([first], decoded)
         except BaseException:
             self.close()
             raise
@@ -79,6 +80,21 @@ class VideoReader(Closing):
             self.frames_read += len(frames)
             yield Frames(torch.from_numpy(pixels), tuple(self._time_of(frame) for frame in frames))
         self.finished = True
+
+    def excerpt(self, timeline: Timeline, start: int, stop: int, size: int) -> Iterator[Frames]:
+        """Like ``batches``, but only the frames from number ``start`` up to ``stop``, wherever the reader is.
+
+        Decoding begins at the key frame before. The last excerpt, up to the end of ``timeline``, also sets ``end``.
+
+        Raises:
+            SeekError: on reading: other frames than these come out.
+            MediaError: on reading: as ``batches``.
+        """
+        with self._lock:
+            self._demuxer.seek(self._stream, timeline.times[timeline.key_before(start)])
+            self._time, self.finished, self.frames_read = None, False, 0
+            self._frames = self._pick(timeline.times[start:stop], to_end=stop == len(timeline))
+        return self.batches(size)
 
     def _next(self, size: int) -> list[VideoFrame]:
         with self._lock:
@@ -112,9 +128,8 @@ class VideoReader(Closing):
         """
         pictures: list[int | None] = []
         first = expected = frames = fields = 0
-        own = (packet for packet in self._demuxer.packets() if packet.stream_index == self._stream.index)
-        for packet in itertools.chain(own, [None]):
-            if packet is not None and _shows_picture(packet):
+        for packet in self._packets():
+            if packet is not None and shows_picture(packet):
                 pictures.append(packet.pts)
             for frame in self._decode_packet(packet):
                 first = (frame.pts or 0) if frames == 0 else first
@@ -126,12 +141,36 @@ class VideoReader(Closing):
                 pictures.clear()
         if expected > frames + fields:  # of an interlaced picture, each field may have its own packet
             raise self._error(f"{expected - frames} of {expected} pictures cannot be decoded")
+        self._reach_end()
+
+    def _pick(self, times: Sequence[int], *, to_end: bool) -> Iterator[VideoFrame]:
+        """Decode from here on until the frames at ``times``, which are all that there are between them, came out."""
+        wanted = iter(times)
+        expected = next(wanted, None)
+        for packet in self._packets():
+            for frame in self._decode_packet(packet, times[0]):
+                if frame.pts != expected:
+                    raise SeekError("other frames than expected", path=self.path, time=self._time_of(frame))
+                yield frame
+                expected = next(wanted, None)
+                if expected is None and not to_end:
+                    return
+        if expected is not None:
+            raise SeekError("frames are missing", path=self.path, time=self._time)
+        self._reach_end()
+
+    def _packets(self) -> Iterator[Packet | None]:
+        """Those of the main stream, from here on, and ``None`` to flush the decoder."""
+        own = (packet for packet in self._demuxer.packets() if packet.stream_index == self._stream.index)
+        return itertools.chain(own, [None])
+
+    def _reach_end(self) -> None:
         if self._stream.duration and self._stream.start_time is not None and self._time is not None:
             announced = (self._stream.start_time + self._stream.duration) * self._unit
             self.end = announced if announced > self._time else self.end
 
-    def _decode_packet(self, packet: Packet | None) -> Iterator[VideoFrame]:
-        """Decode one packet, or flush the decoder."""
+    def _decode_packet(self, packet: Packet | None, since: int | None = None) -> Iterator[VideoFrame]:
+        """Decode one packet, or flush the decoder. Frames before the time ``since`` are left out, damaged or not."""
         if packet is not None and packet.is_corrupt:
             raise self._error("the file is damaged or cut off after this time")
         try:
@@ -141,6 +180,8 @@ class VideoReader(Closing):
         for frame in frames:
             if frame.pts is None:
                 raise self._error("the next picture has no timestamp")
+            if since is not None and frame.pts < since:
+                continue
             time = self._time_of(frame)
             gap = self._unit if self._time is None else time - self._time
             if gap <= 0:
@@ -161,10 +202,3 @@ def _error_detection(stream: VideoStream) -> str:
     """H.264 and HEVC mark pictures that they had to conceal; to "explode" would refuse faults of metadata too."""
     marked = stream.codec_context.codec.canonical_name in ("h264", "hevc")
     return "crccheck" if marked else "crccheck+bitstream+buffer+explode"
-
-
-def _shows_picture(packet: Packet) -> bool:
-    """Whether a decoder must return a picture for this packet."""
-    if packet.is_discard:  # outside the edit list: decoded for the sake of others
-        return False
-    return packet.stream.codec_context.name != "vp8" or bool(bytes(packet)[0] & 0x10)

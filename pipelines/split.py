@@ -1,0 +1,225 @@
+"""How one long video is split into segments, and the folder in which the work on them is kept until it is done.
+
+A segment can be worked on anywhere. It is read from before its first frame to after its last: so the tracker and the
+renderer know of its neighbours what they would know in the whole video. It begins in a frame at which the tracker would
+look anyway, a little after a key frame.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from anonymizer.config import SEEDS, Config
+from anonymizer.errors import MediaError, SeekError
+from anonymizer.media.encoders import container_for
+from anonymizer.media.files import cause_of, replacing
+from anonymizer.media.timeline import Timeline
+from anonymizer.media.video import VideoReader
+from anonymizer.models import MODELS
+from anonymizer.smooth import REACH
+from anonymizer.track import ahead
+from pipelines.plan import Job
+from pipelines.settings import OutputConfig
+
+LENGTH = 1500
+"""Frames of a segment, at least: a minute at 25 frames a second."""
+
+LEAD = 32
+"""Frames before a segment, at least, from which what is remembered of faces is known: portraits, light, failures."""
+
+UNDIVIDED = "mpegts"
+"""The container whose packets must hold what others hold once; such files are not joined."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a video: numbers of frames, first and after the last.
+
+    Attributes:
+        lead, start, stop, tail: it is there for the frames from ``start`` to ``stop``, and read from ``lead`` to
+            ``tail``.
+    """
+
+    lead: int
+    start: int
+    stop: int
+    tail: int
+
+    @property
+    def own(self) -> range:
+        """The frames that it is for."""
+        return range(self.start, self.stop)
+
+
+def cut(timeline: Timeline, config: Config, length: int) -> tuple[Segment, ...]:
+    """The segments of a video, of at least ``length`` frames, the last one of half of that."""
+    span = config.track.span
+    lead = -(-max(LEAD, 2 * span) // span) * span
+    firsts, starts = [0], [0]
+    for key in timeline.keys:
+        first = -(-key // span) * span
+        if first + lead - starts[-1] >= length and len(timeline) - first - lead >= length // 2:
+            firsts.append(first)
+            starts.append(first + lead)
+    stops = [*starts[1:], len(timeline)]
+    beyond = -(-REACH // span) * span + ahead(config.track)
+    tails = [min(stop + beyond, len(timeline)) for stop in stops]
+    return tuple(map(Segment, firsts, starts, stops, tails))
+
+
+@dataclass(frozen=True)
+class Split:
+    """A video that is worked on in segments. Small, and can be sent anywhere; it depends on nothing but files.
+
+    Attributes:
+        folder: beside the target, for this program alone: it holds personal data. Two runs with the same source,
+            settings and versions have the same.
+        state: size and time of change of the source, in bytes and nanoseconds.
+    """
+
+    job: Job
+    config: Config
+    output: OutputConfig
+    folder: Path
+    state: tuple[int, int]
+    segments: tuple[Segment, ...]
+
+    def timeline(self) -> Timeline:
+        """Of the source.
+
+        Raises:
+            MediaError: the source is not what it was when it was split, or the folder is gone.
+        """
+        if _state(self.job.source.path) != self.state:
+            raise MediaError("the file was changed while it was worked on", path=self.job.source.path)
+        values = self._read("timeline.json")
+        return Timeline(Fraction(values["unit"]), tuple(values["times"]), tuple(values["keys"]))
+
+    def secret(self) -> int:
+        """From which personas are drawn."""
+        return int(self._read("secret.json"))
+
+    def people(self) -> tuple[list[dict[int, int]], str]:
+        """See ``agree``."""
+        values = self._read("people.json")
+        return [{int(old): new for old, new in table.items()} for table in values["tables"]], values["source"]
+
+    def keep_people(self, tables: list[dict[int, int]], source: str) -> None:
+        """Write what ``people`` reads."""
+        self._write("people.json", {"tables": tables, "source": source})
+
+    def has_people(self) -> bool:
+        """Whether ``people`` can be read."""
+        return (self.folder / "people.json").exists()
+
+    def faces(self, number: int) -> Path:
+        """Where the faces of a segment are."""
+        return self.folder / f"{number:05}.faces"
+
+    def part(self, number: int) -> Path:
+        """Where the packets of a segment are."""
+        return self.folder / f"{number:05}.packets"
+
+    def discard(self) -> None:
+        """Forget all that was done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def prepare(self, timeline: Timeline) -> None:
+        """Make the folder, or go on with one that is there; delete those of other sources or settings."""
+        target = self.job.target
+        for other in target.parent.glob(f".{glob.escape(target.name)}.*"):
+            if other != self.folder and re.fullmatch(r"[0-9a-f]{16}\.segments", other.name[len(target.name) + 2 :]):
+                shutil.rmtree(other, ignore_errors=True)
+        try:
+            self.folder.mkdir(0o700, exist_ok=True)
+        except OSError as error:
+            raise MediaError(f"the folder cannot be made: {cause_of(error)}", path=self.folder) from error
+        if not (self.folder / "secret.json").exists():
+            seed = self.config.generate.seed
+            self._write("secret.json", secrets.randbelow(SEEDS) if seed is None else seed)
+        values = {"unit": str(timeline.unit), "times": timeline.times, "keys": timeline.keys}
+        self._write("timeline.json", values)
+
+    def _write(self, name: str, values: object) -> None:
+        with replacing(self.folder / name) as partial:
+            partial.chmod(0o600)
+            partial.write_text(json.dumps(values))
+
+    def _read(self, name: str) -> Any:
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise MediaError(f"work on a video is missing: {cause_of(error)}", path=path) from error
+
+
+def split(job: Job, config: Config, output: OutputConfig, length: int = LENGTH, least: int = 2) -> Split | None:
+    """Decide on the segments of a video, and make the folder for them.
+
+    Args:
+        length: frames of a segment, at least.
+        least: segments from which splitting is worth it.
+
+    Returns:
+        None if it is too short, or has to be read from start to end: no index, key frames that are none, frames
+        without times, a target whose packets cannot be joined.
+
+    Raises:
+        ConfigError: the target cannot be written.
+        MediaError: the source cannot be read, or the folder cannot be written to.
+    """
+    path = job.source.path
+    if container_for(job.target).format == UNDIVIDED:
+        return None
+    state = _state(path)
+    try:
+        timeline = Timeline.of(path)
+    except SeekError:
+        return None
+    segments = cut(timeline, config, length)
+    if len(segments) < least or not _can_be_cut(path, timeline, segments):
+        return None
+    job.make_folder()
+    name = f".{job.target.name}.{_fingerprint(job, config, output, segments)}.segments"
+    found = Split(job, config, output, job.target.with_name(name), state, segments)
+    found.prepare(timeline)
+    return found
+
+
+def _can_be_cut(path: Path, timeline: Timeline, segments: tuple[Segment, ...]) -> bool:
+    """Whether each segment begins as it should when it is read from the middle of the file."""
+    with VideoReader(path) as reader:
+        try:
+            for segment in segments:
+                list(reader.excerpt(timeline, segment.lead, segment.lead + 1, 1))
+        except MediaError:
+            return False
+    return True
+
+
+def _fingerprint(job: Job, config: Config, output: OutputConfig, segments: tuple[Segment, ...]) -> str:
+    """16 digits that change with whatever changes the result."""
+    with job.source.path.open("rb") as file:
+        source = hashlib.file_digest(file, "blake2b").hexdigest()
+    versions = {name: version(name) for name in ("anonymizer", "torch", "openvino", "av")}
+    weights = {name: model.sha256 for name, model in MODELS.items()}
+    facts = [source, config.as_dict(), asdict(output), [asdict(segment) for segment in segments], versions, weights]
+    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise MediaError(cause_of(error), path=path) from error
+    return status.st_size, status.st_mtime_ns
