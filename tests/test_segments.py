@@ -2,9 +2,6 @@
 
 import os
 import pickle
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -16,72 +13,22 @@ import pytest
 import torch
 from fake_anonymizer import FakeAnonymizer
 from scripted_faces import Scripted, square
+from split_samples import CONFIG, COUNT, EXACT, LENGTH, Halves, job, make_source, names, run, work_on
 from video_samples import make_video, packets, read
 
-from anonymizer import Anonymizer, Config, GenerateConfig, Outcome, TrackConfig
-from anonymizer.anonymize import Anonymized
-from anonymizer.batches import Faces, Frames
-from anonymizer.errors import ConfigError, LeakError, MediaError
+from anonymizer import Anonymizer, Config, Outcome, TrackConfig
+from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import FAILURES
 from anonymizer.media.timeline import Timeline
-from anonymizer.people import People
-from pipelines.inputs import Kind, Source
-from pipelines.plan import Job
 from pipelines.segments import Agree, Render, Track, anonymize_in_segments, finish, stages
 from pipelines.settings import OutputConfig
-from pipelines.split import Split, cut, split
+from pipelines.split import cut, split
 from pipelines.video import anonymize_video
-
-CONFIG = Config(track=TrackConfig(stride=4, window=4), generate=GenerateConfig(method="solid"))
-COUNT, LENGTH = 170, 40
-EXACT = OutputConfig(crf=0)  # H.264 without losses
-
-
-class Halves(FakeAnonymizer):
-    """Tracks and renders what ``FakeAnonymizer`` finds, and counts the frames."""
-
-    def __init__(self, config: Config = CONFIG) -> None:
-        super().__init__(config)
-        self.tracked = self.rendered = 0
-
-    def track(
-        self, batches: Iterable[Frames], people: People | None = None, lead: int = 0
-    ) -> Iterator[tuple[Frames, Faces]]:
-        for batch in batches:
-            self.tracked += len(batch)
-            yield batch, self.inspect(batch)
-
-    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
-        for frames, faces in tracked:
-            self.rendered += len(frames)
-            pixels = frames.pixels.clone()
-            for frame, (x0, y0, x1, y1) in zip(faces.frame.tolist(), faces.boxes.int().tolist(), strict=True):
-                pixels[frame, y0:y1, x0:x1] = 0
-            yield Anonymized(Frames(pixels, frames.times), faces, (Outcome.COVERED,) * len(faces))
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return make_video(tmp_path / "in.mp4", range(COUNT), options={"g": "10", "bf": "2"}, audio="aac")
-
-
-def job(source: Path, name: str = "out.mp4") -> Job:
-    return Job(Source(source, Kind.VIDEO), source.with_name(name))
-
-
-def work_on(source: Path, name: str = "out.mp4") -> Split:
-    work = split(job(source, name), CONFIG, EXACT, LENGTH)
-    assert work is not None
-    return work
-
-
-def run(work: Split, anonymizer: Any) -> None:
-    for step in (step for stage in stages(work) for step in stage if not step.done):
-        step.run(anonymizer)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return make_source(tmp_path)
 
 
 def test_segments_cover_all_frames_once() -> None:
@@ -240,93 +187,6 @@ def test_a_source_that_changes_is_noticed(source: Path) -> None:
     with pytest.raises(MediaError, match="was changed"):
         finish(work, anonymize_in_segments(job(source, "other.mp4"), Halves(), EXACT, LENGTH))
     assert not work.job.target.exists()
-
-
-class Forgetful(Halves):
-    """Loses the last frames."""
-
-    def track(self, batches: Iterable[Frames], people: People | None = None, lead: int = 0) -> Any:
-        return list(super().track(batches, people, lead))[:-1]
-
-
-class Mute(Halves):
-    """Renders all but one frame."""
-
-    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
-        return iter(list(super().render(tracked))[1:])
-
-
-class Careless(Halves):
-    """Does nothing with the faces."""
-
-    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
-        return (Anonymized(frames, faces, ()) for frames, faces in tracked)
-
-
-@pytest.mark.parametrize("anonymizer", [Forgetful(), Mute(), Careless()])
-def test_a_frame_that_is_lost_is_noticed(source: Path, anonymizer: Any) -> None:
-    result = anonymize_in_segments(job(source), anonymizer, EXACT, LENGTH)
-    assert result.error is not None
-    assert not job(source).target.exists()
-
-
-def test_faces_that_are_missing_are_noticed(source: Path) -> None:
-    work = work_on(source)
-    run(work, Halves())
-    tables, name = work.people()
-    work.keep_people([{}, *tables[1:]], name)
-    with pytest.raises(LeakError, match="nobody knows who"):
-        Render(work, 0).run(Halves())
-    work.keep_people(tables, name)
-    work.faces(0).write_bytes(work.faces(1).read_bytes())
-    with pytest.raises(LeakError, match="nobody looked"):
-        Render(work, 0).run(Halves())
-    work.faces(0).unlink()
-    with pytest.raises(MediaError, match="are missing"):
-        Render(work, 0).run(Halves())
-    work.discard()
-    with pytest.raises(MediaError, match="is missing"):
-        Render(work, 0).run(Halves())
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from test_segments import EXACT, LENGTH, Halves, anonymize_in_segments, job
-
-class Killed(Halves):
-    def inspect(self, frames):
-        if self.tracked > int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().inspect(frames)
-
-    def render(self, tracked, **options):
-        for done in super().render(tracked, **options):
-            if self.rendered > int(sys.argv[3]):
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield done
-
-anonymize_in_segments(job(Path(sys.argv[1])), Killed(), EXACT, LENGTH)
-"""
-
-
-@pytest.mark.parametrize(("tracked", "rendered"), [(20, 0), (150, 0), (1000, 30), (1000, 130)])
-def test_after_a_kill_at_most_one_step_is_done_again(source: Path, tracked: int, rendered: int) -> None:
-    total = Halves()
-    run(work_on(source), total)
-    longest = max(segment.tail - segment.lead for segment in work_on(source).segments)
-    work_on(source).discard()
-    command = [sys.executable, "-c", KILLED, str(source), str(tracked), str(rendered)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode == -9
-    assert not job(source).target.exists()
-    again = Halves()
-    assert anonymize_in_segments(job(source), again, EXACT, LENGTH).error is None
-    assert again.tracked + min(tracked, total.tracked) <= total.tracked + longest
-    assert again.rendered + rendered <= total.rendered + longest
-    anonymize_video(job(source, "whole.mp4"), Halves(), EXACT)
-    assert torch.equal(read(job(source).target).pixels, read(source.with_name("whole.mp4")).pixels)
-    assert names(source.parent) == {"in.mp4", "out.mp4", "whole.mp4"}
 
 
 def test_people_keep_their_personas_across_joints(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Segments that go wrong: nothing is lost, nothing gets through, and little is done again."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from split_samples import EXACT, LENGTH, Halves, job, make_source, names, run, work_on
+from video_samples import read
+
+from anonymizer.anonymize import Anonymized
+from anonymizer.batches import Faces, Frames
+from anonymizer.errors import LeakError, MediaError
+from anonymizer.people import People
+from pipelines.segments import Render, anonymize_in_segments
+from pipelines.video import anonymize_video
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return make_source(tmp_path)
+
+
+class Forgetful(Halves):
+    """Loses the last frames."""
+
+    def track(self, batches: Iterable[Frames], people: People | None = None, lead: int = 0) -> Any:
+        return list(super().track(batches, people, lead))[:-1]
+
+
+class Mute(Halves):
+    """Renders all but one frame."""
+
+    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
+        return iter(list(super().render(tracked))[1:])
+
+
+class Careless(Halves):
+    """Does nothing with the faces."""
+
+    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
+        return (Anonymized(frames, faces, ()) for frames, faces in tracked)
+
+
+@pytest.mark.parametrize("anonymizer", [Forgetful(), Mute(), Careless()])
+def test_a_frame_that_is_lost_is_noticed(source: Path, anonymizer: Any) -> None:
+    result = anonymize_in_segments(job(source), anonymizer, EXACT, LENGTH)
+    assert result.error is not None
+    assert not job(source).target.exists()
+
+
+def test_faces_that_are_missing_are_noticed(source: Path) -> None:
+    work = work_on(source)
+    run(work, Halves())
+    tables, name = work.people()
+    work.keep_people([{}, *tables[1:]], name)
+    with pytest.raises(LeakError, match="nobody knows who"):
+        Render(work, 0).run(Halves())
+    work.keep_people(tables, name)
+    work.faces(0).write_bytes(work.faces(1).read_bytes())
+    with pytest.raises(LeakError, match="nobody looked"):
+        Render(work, 0).run(Halves())
+    work.faces(0).unlink()
+    with pytest.raises(MediaError, match="are missing"):
+        Render(work, 0).run(Halves())
+    work.discard()
+    with pytest.raises(MediaError, match="is missing"):
+        Render(work, 0).run(Halves())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from split_samples import EXACT, LENGTH, Halves, job
+from pipelines.segments import anonymize_in_segments
+
+class Killed(Halves):
+    def inspect(self, frames):
+        if self.tracked > int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().inspect(frames)
+
+    def render(self, tracked, **options):
+        for done in super().render(tracked, **options):
+            if self.rendered > int(sys.argv[3]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield done
+
+anonymize_in_segments(job(Path(sys.argv[1])), Killed(), EXACT, LENGTH)
+"""
+
+
+@pytest.mark.parametrize(("tracked", "rendered"), [(20, 0), (150, 0), (1000, 30), (1000, 130)])
+def test_after_a_kill_at_most_one_step_is_done_again(source: Path, tracked: int, rendered: int) -> None:
+    total = Halves()
+    run(work_on(source), total)
+    longest = max(segment.tail - segment.lead for segment in work_on(source).segments)
+    work_on(source).discard()
+    command = [sys.executable, "-c", KILLED, str(source), str(tracked), str(rendered)]
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode == -9
+    assert not job(source).target.exists()
+    again = Halves()
+    assert anonymize_in_segments(job(source), again, EXACT, LENGTH).error is None
+    assert again.tracked + min(tracked, total.tracked) <= total.tracked + longest
+    assert again.rendered + rendered <= total.rendered + longest
+    anonymize_video(job(source, "whole.mp4"), Halves(), EXACT)
+    assert torch.equal(read(job(source).target).pixels, read(source.with_name("whole.mp4")).pixels)
+    assert names(source.parent) == {"in.mp4", "out.mp4", "whole.mp4"}
