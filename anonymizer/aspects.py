@@ -21,8 +21,8 @@ class Chooser:
     """Remembers what every face of a video is made of. One for each video.
 
     Args:
-        fresh: numbers of frames in which the nearest portrait is taken, whatever came before; what is shown
-            ``SETTLED`` frames later does not depend on that.
+        fresh: numbers of frames in which the nearest portrait is taken, whatever came before; where the head rests,
+            what is shown ``SETTLED`` frames later does not depend on that.
     """
 
     def __init__(self, fresh: Collection[int] = ()) -> None:

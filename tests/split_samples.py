@@ -13,9 +13,12 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.people import People
 from pipelines.inputs import Kind, Source
 from pipelines.plan import Job
-from pipelines.segments import stages
+from pipelines.report import Result
+from pipelines.segments import anonymize_in_segments, stages
 from pipelines.settings import OutputConfig
 from pipelines.split import Split, split
+from pipelines.video import anonymize_video
+from pipelines.workers import Alone
 
 CONFIG = Config(track=TrackConfig(stride=4, window=4), generate=GenerateConfig(method="solid"))
 COUNT, LENGTH = 170, 40
@@ -69,3 +72,13 @@ def run(work: Split, anonymizer: Any) -> None:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def in_segments(what: Job, anonymizer: Any, output: OutputConfig = EXACT, length: int = LENGTH) -> Result:
+    """All of a video, in segments if it can be split."""
+    result = Result(what)
+    with result.guarded():
+        work = split(what, anonymizer.config, output, length)
+        done = anonymize_in_segments(work, Alone(lambda config: anonymizer, anonymizer.config)) if work else None
+        return done or anonymize_video(what, anonymizer, output)
+    return result

@@ -13,14 +13,14 @@ import pytest
 import torch
 from fake_anonymizer import FakeAnonymizer
 from scripted_faces import Scripted, square
-from split_samples import CONFIG, COUNT, EXACT, LENGTH, Halves, job, make_source, names, run, work_on
+from split_samples import CONFIG, COUNT, EXACT, LENGTH, Halves, in_segments, job, make_source, names, run, work_on
 from video_samples import make_video, packets, read
 
 from anonymizer import Anonymizer, Config, Outcome, TrackConfig
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import FAILURES
 from anonymizer.media.timeline import Timeline
-from pipelines.segments import Agree, Render, Track, anonymize_in_segments, finish, stages
+from pipelines.segments import Agree, Render, Track, finish, stages
 from pipelines.settings import OutputConfig
 from pipelines.split import cut, split
 from pipelines.video import anonymize_video
@@ -57,7 +57,7 @@ def test_segments_cover_all_frames_once() -> None:
 )
 def test_the_same_as_in_one_piece(source: Path, name: str, codec: Any, audio: Any) -> None:
     output = OutputConfig(codec=codec, audio=audio)
-    done = anonymize_in_segments(job(source, name), Halves(), output, LENGTH)
+    done = in_segments(job(source, name), Halves(), output, LENGTH)
     whole = anonymize_video(job(source, f"whole{Path(name).suffix}"), Halves(), output)
     assert done.error is whole.error is None
     assert (done.frames, done.faces) == (whole.frames, whole.faces) == (COUNT, {Outcome.COVERED: COUNT})
@@ -76,7 +76,7 @@ def test_a_turned_video_with_uneven_times(tmp_path: Path) -> None:
     made = make_video(
         tmp_path / "in.mkv", times, Fraction(1, 1000), options={"g": "10"}, matrix=matrix, size=(48, 32), last=7
     )
-    done = anonymize_in_segments(job(made, "out.mkv"), Halves(), EXACT, LENGTH)
+    done = in_segments(job(made, "out.mkv"), Halves(), EXACT, LENGTH)
     anonymize_video(job(made, "whole.mkv"), Halves(), EXACT)
     assert done.error is None
     result, whole = read(tmp_path / "out.mkv"), read(tmp_path / "whole.mkv")
@@ -105,7 +105,7 @@ def scripted(config: Config = CONFIG) -> Anonymizer:
 @pytest.mark.parametrize("config", [CONFIG, Config(generate=CONFIG.generate)])
 def test_the_real_tracker_finds_the_same_faces(tmp_path: Path, config: Config) -> None:
     source = make_video(tmp_path / "in.mp4", range(COUNT), size=(240, 320), options={"g": "8"})
-    done = anonymize_in_segments(job(source), scripted(config), EXACT, LENGTH)
+    done = in_segments(job(source), scripted(config), EXACT, LENGTH)
     whole = anonymize_video(job(source, "whole.mp4"), scripted(config), EXACT)
     assert done.error is whole.error is None
     assert done.faces == whole.faces
@@ -127,7 +127,7 @@ def test_what_cannot_be_split_is_done_in_one_piece(tmp_path: Path) -> None:
     }
     for name, path in made.items():
         assert split(job(path), CONFIG, EXACT, LENGTH) is None, name
-        done = anonymize_in_segments(job(path, "out.mkv"), FakeAnonymizer(CONFIG), EXACT, LENGTH)
+        done = in_segments(job(path, "out.mkv"), FakeAnonymizer(CONFIG), EXACT, LENGTH)
         assert (done.error, done.frames) == (None, len(read(path)))
     assert split(job(made["short.mp4"], "out.ts"), CONFIG, EXACT, 20) is None
     assert names(tmp_path) == {*made, "out.mkv"}
@@ -160,7 +160,7 @@ def test_what_is_lost_is_done_again_and_nothing_else(source: Path) -> None:
         run(work_on(source), again)
         assert again.tracked == 0
         assert 0 < again.rendered < before[1] / 2
-    result = anonymize_in_segments(job(source), Halves(), EXACT, LENGTH)
+    result = in_segments(job(source), Halves(), EXACT, LENGTH)
     assert result.error is None
     assert not work.folder.exists()
 
@@ -185,7 +185,7 @@ def test_a_source_that_changes_is_noticed(source: Path) -> None:
         with pytest.raises(MediaError, match="was changed"):
             Render(work, number).run(Halves())
     with pytest.raises(MediaError, match="was changed"):
-        finish(work, anonymize_in_segments(job(source, "other.mp4"), Halves(), EXACT, LENGTH))
+        finish(work, in_segments(job(source, "other.mp4"), Halves(), EXACT, LENGTH))
     assert not work.job.target.exists()
 
 
@@ -196,7 +196,7 @@ def test_people_keep_their_personas_across_joints(tmp_path: Path) -> None:
     pictures = [av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in sample.pixels[:112].numpy()]
     make_video(source, range(len(pictures)), size=(360, 640), frames=pictures, options={"g": "16", "crf": "12"})
     anonymizer = Anonymizer(Config())  # whose secret nobody knows: it has to be the same in all segments
-    done = anonymize_in_segments(job(source), anonymizer, EXACT, LENGTH)
+    done = in_segments(job(source), anonymizer, EXACT, LENGTH)
     assert done.error is None
     assert not done.faces.keys() & set(FAILURES)
     assert done.faces[Outcome.GENERATED] > 200

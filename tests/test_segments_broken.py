@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from split_samples import EXACT, LENGTH, Halves, job, make_source, names, run, work_on
+from split_samples import EXACT, LENGTH, Halves, in_segments, job, make_source, names, run, work_on
 from video_samples import read
 
 from anonymizer.anonymize import Anonymized
 from anonymizer.batches import Faces, Frames
 from anonymizer.errors import LeakError, MediaError
 from anonymizer.people import People
-from pipelines.segments import Render, anonymize_in_segments
+from pipelines.segments import Render
 from pipelines.video import anonymize_video
 
 
@@ -48,7 +48,7 @@ class Careless(Halves):
 
 @pytest.mark.parametrize("anonymizer", [Forgetful(), Mute(), Careless()])
 def test_a_frame_that_is_lost_is_noticed(source: Path, anonymizer: Any) -> None:
-    result = anonymize_in_segments(job(source), anonymizer, EXACT, LENGTH)
+    result = in_segments(job(source), anonymizer, EXACT, LENGTH)
     assert result.error is not None
     assert not job(source).target.exists()
 
@@ -75,8 +75,8 @@ def test_faces_that_are_missing_are_noticed(source: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from split_samples import EXACT, LENGTH, Halves, job
-from pipelines.segments import anonymize_in_segments
+from split_samples import EXACT, LENGTH, Halves, in_segments, job
+from split_samples import in_segments
 
 class Killed(Halves):
     def inspect(self, frames):
@@ -90,7 +90,7 @@ class Killed(Halves):
                 os.kill(os.getpid(), signal.SIGKILL)
             yield done
 
-anonymize_in_segments(job(Path(sys.argv[1])), Killed(), EXACT, LENGTH)
+in_segments(job(Path(sys.argv[1])), Killed(), EXACT, LENGTH)
 """
 
 
@@ -105,7 +105,7 @@ def test_after_a_kill_at_most_one_step_is_done_again(source: Path, tracked: int,
     assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode == -9
     assert not job(source).target.exists()
     again = Halves()
-    assert anonymize_in_segments(job(source), again, EXACT, LENGTH).error is None
+    assert in_segments(job(source), again, EXACT, LENGTH).error is None
     assert again.tracked + min(tracked, total.tracked) <= total.tracked + longest
     assert again.rendered + rendered <= total.rendered + longest
     anonymize_video(job(source, "whole.mp4"), Halves(), EXACT)
