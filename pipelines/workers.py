@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 Load = Callable[[Config], "Anonymizer"]
 
-AHEAD = 2  # pieces that a worker has in hand, so that it never waits for the next one
 HOPELESS = 3  # times that every worker may die before one yields anything
 PATIENCE = 10.0  # seconds in which a worker that is told to end removes what is unfinished
 
@@ -87,7 +85,7 @@ class Alone:
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    tasks: deque[Task] = field(default_factory=deque)  # that it has in hand, the first one begun
+    task: Task | None = None
 
 
 class Local:
@@ -115,14 +113,14 @@ class Local:
         left = iter(tasks)
         for worker in self._workers:
             self._feed(worker, left)
-        while busy := {worker.connection: worker for worker in self._workers if worker.tasks}:
+        while busy := {worker.connection: worker for worker in self._workers if worker.task}:
             for ready in wait(list(busy)):
                 yield from self._listen(busy[ready], left)  # type: ignore[index]
 
     def close(self) -> None:
         for worker in self._workers:
             worker.connection.close()  # ends those that wait
-            if worker.tasks:
+            if worker.task:
                 worker.process.terminate()
         for worker in self._workers:
             worker.process.join(PATIENCE)
@@ -142,43 +140,39 @@ class Local:
         return _Worker(process, here)
 
     def _feed(self, worker: _Worker, left: Iterator[Task]) -> None:
-        while len(worker.tasks) < AHEAD and (task := next(left, None)) is not None:
-            worker.tasks.append(task)
+        worker.task = next(left, None)
+        if worker.task:
             with suppress(OSError):  # it is gone, which is heard of next
-                worker.connection.send(task)
+                worker.connection.send(worker.task)
 
     def _listen(self, worker: _Worker, left: Iterator[Task]) -> Iterator[Event]:
+        assert worker.task
         try:
             kind, value = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._replace(worker, left)
+            yield Event(worker.task, lost=self._replace(worker, left))
             return
         if kind == "error":
             raise value
         self._deaths = 0
         if kind == "value":
-            yield Event(worker.tasks[0], value)
+            yield Event(worker.task, value)
         else:
-            worker.tasks.popleft()
             self._feed(worker, left)
 
-    def _replace(self, worker: _Worker, left: Iterator[Task]) -> Iterator[Event]:
-        """Another process in place of one that died; only the task that was begun is lost with it."""
+    def _replace(self, worker: _Worker, left: Iterator[Task]) -> str:
+        """Put another process in place of one that died; returns how it died."""
         worker.process.join()
-        self._deaths += 1
+        worker.connection.close()
         code = worker.process.exitcode or 0
         why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        self._deaths += 1
         if self._deaths >= HOPELESS * self.count:
             raise AnonymizerError(f"workers die one after the other ({why})")
-        begun, *waiting = worker.tasks
-        fresh = self._start(self._workers.index(worker))
-        self._workers[self._workers.index(worker)] = fresh
-        for task in waiting:
-            fresh.tasks.append(task)
-            fresh.connection.send(task)
-        self._feed(fresh, left)
-        worker.connection.close()
-        yield Event(begun, lost=f"the process that worked on it died ({why})")
+        place = self._workers.index(worker)
+        self._workers[place] = self._start(place)
+        self._feed(self._workers[place], left)
+        return f"the process that worked on it died ({why})"
 
 
 def _serve(connection: Connection, load: Load, config: Config, index: int, count: int) -> None:
