@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,7 @@ def run(
     """
     config, written = config_from(settings), output_from(settings)
     from pipelines.inputs import find
+    from pipelines.labels import LabelFiles
     from pipelines.plan import plan
     from pipelines.report import as_dict, summary, write
 
@@ -132,22 +134,26 @@ def run(
         for job in jobs:
             click.echo(f"would anonymize the {job.source.kind} {job.source.path} -> {job.target}")
         context.exit(1 if found.failures else 0)
-    results = list(_results(jobs, context.obj, config, written))
+    labels = LabelFiles(found)
+    labelled = (replace(job, labels=labels.of(job.source)) for job in jobs)
+    results = list(_results(labelled, len(jobs), context.obj, config, written))
+    for line in labels.as_lines() if written.labels == "use" else ():
+        click.echo(line, err=True)
     failed = len(found.failures) + sum(not result.ok for result in results)
     seconds = time.perf_counter() - start
     click.echo(summary(results, failed, seconds))
     if report is not None:
-        write(report, as_dict(config, written, found, results, seconds))
+        write(report, as_dict(config, written, found, results, seconds) | {"labels": labels.as_dict()})
     context.exit(1 if failed else 0)
 
 
-def _results(jobs: Sequence[Job], load: Load, config: Config, written: OutputConfig) -> Iterator[Result]:
+def _results(jobs: Iterable[Job], count: int, load: Load, config: Config, written: OutputConfig) -> Iterator[Result]:
     """Do the jobs, telling of each; without any, no networks are loaded."""
     from pipelines.jobs import anonymize
     from pipelines.progress import progress, say
 
-    with progress("files", len(jobs), "files") as advance:
-        for result in anonymize(jobs, load(config), written) if jobs else ():
+    with progress("files", count, "files") as advance:
+        for result in anonymize(jobs, load(config), written) if count else ():
             for line in result.as_lines():
                 say(line, err=not result.ok)
             advance(1)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method
-from pipelines.settings import Audio, Codec, OutputConfig
+from pipelines.settings import Audio, Codec, LabelUse, OutputConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -78,6 +78,13 @@ files = group(
 
 datasets = group(
     "Datasets",
+    option(
+        "--labels",
+        type=click.Choice(get_args(LabelUse)),
+        default="use",
+        show_default=True,
+        help="Look again where COCO, YOLO or Pascal VOC files of a folder say that people and faces are.",
+    ),
     option(
         "--copy",
         metavar="SUFFIX",

@@ -10,6 +10,7 @@ from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import SUFFIXES, Found, Kind, Source, is_folder
+from pipelines.label_formats import Labels
 
 MARK = "_anonymized"
 
@@ -19,10 +20,11 @@ VIDEO_SUFFIX = ".mkv"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to anonymize."""
+    """One file to anonymize, and what is known of it."""
 
     source: Source
     target: Path
+    labels: tuple[Labels, ...] = ()
 
     def make_folder(self) -> None:
         """Make the folder of ``target``.

@@ -37,6 +37,7 @@ class Result:
         seconds: from start to end of a video, all stages of a photograph.
         members: of an archive or a table: what was written of it.
         missing: lines about members that are left out, as they failed.
+        notes: lines about what is to be known, though nothing failed.
         error: the one line that was told; None if the output is there.
     """
 
@@ -47,6 +48,7 @@ class Result:
     seconds: float = 0.0
     members: int = 0
     missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
 
     @property
@@ -60,6 +62,7 @@ class Result:
         self.faces.update(member.faces)
         self.members += member.members if member.members else member.error is None
         self.missing += [member.error] if member.error else member.missing
+        self.notes += member.notes
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -98,6 +101,7 @@ class Result:
             frames = f"{self.frames} frames, " if self.frames != 1 else ""
             what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
             yield f"{self.job.source.path} -> {self.job.target}: {what}"
+            yield from (f"{self.job.source.path}: {line}" for line in self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""
@@ -107,6 +111,7 @@ class Result:
             "kind": self.job.source.kind,
             "members": self.members,
             "missing": self.missing,
+            "notes": self.notes,
             "frames": self.frames,
             "faces": dict(self.faces),
             "seconds": round(self.seconds, 3),
