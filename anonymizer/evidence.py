@@ -1,7 +1,7 @@
 """What is known of pictures before anybody looks: where labels say that people and faces are.
 
-It can only add faces. A weak detection where somebody is labelled is believed; a labelled person or face without a
-face is looked at again, enlarged; and a labelled face in which even then nothing is found is handed on, to be covered.
+It can only add faces. Where somebody is labelled and no face is found surely, weak detections are believed, and an
+enlarged picture is looked at, too; a labelled face in which even then nothing is found is handed on, to be covered.
 """
 
 from __future__ import annotations
@@ -81,13 +81,14 @@ def find(detector: Detector, frames: Frames, evidence: Evidence, threshold: floa
         the faces that were found, and the labelled ones that were not, ``seen`` by nobody, with a score of 0.
     """
     found = detector.detect(frames)
-    believed = found[(found.scores >= threshold) | _is_likely(found, evidence)]
+    sure = found[found.scores >= threshold]
     if not len(evidence):
-        return believed, Faces.none()
-    closer = _look_closer(detector, frames, evidence[~_is_met(believed, evidence)])
-    believed = merge([believed, closer])
-    missed = evidence[evidence.face & ~_is_met(believed, evidence)]
-    return believed, _as_faces(missed)
+        return sure, Faces.none()
+    alone = evidence[~_is_met(sure, evidence)]
+    weak = found[(found.scores < threshold) & _is_likely(found, alone)]
+    believed = merge([sure, weak, _look_closer(detector, frames, alone)])
+    believed = believed[~_is_part(believed, threshold)]
+    return believed, _as_faces(evidence[evidence.face & ~_is_met(believed, evidence)])
 
 
 def _is_likely(found: Faces, evidence: Evidence) -> Tensor:
@@ -97,8 +98,15 @@ def _is_likely(found: Faces, evidence: Evidence) -> Tensor:
     return (same & fits).any(1)
 
 
+def _is_part(found: Faces, threshold: float) -> Tensor:
+    """Which weak finds ``(N,)`` lie in a sure one."""
+    within = geometry.box_share(found.boxes, found.boxes) >= INSIDE
+    within &= (found.frame[:, None] == found.frame) & (found.scores >= threshold)
+    return (found.scores < threshold) & within.any(1)
+
+
 def _is_met(found: Faces, evidence: Evidence) -> Tensor:
-    """Which labels ``(M,)`` a face was found for: one a person, as neighbours' faces lie in their box too."""
+    """Which labels ``(M,)`` a face was found for: of faces or heads, and of people."""
     same = found.frame[:, None] == evidence.frame
     within = same & (geometry.box_share(found.boxes, evidence.boxes) >= INSIDE)
     shares = _areas(found.boxes)[:, None] / _areas(evidence.boxes).clamp(min=1e-9)
@@ -106,18 +114,25 @@ def _is_met(found: Faces, evidence: Evidence) -> Tensor:
     for frame in evidence.frame.unique():
         people = (~evidence.face & (evidence.frame == frame)).nonzero()[:, 0]
         faces = (found.frame == frame).nonzero()[:, 0]
-        met[people[_have_face(found.boxes[faces], evidence.boxes[people], within[faces][:, people])]] = True
+        met[people] = _have_faces(found.boxes[faces], evidence.boxes[people], within[faces][:, people])
     return met
 
 
-def _have_face(faces: Tensor, people: Tensor, within: Tensor) -> list[int]:
-    """Which of ``people (M, 4)`` one of ``faces (N, 4)`` belongs to: those in the middle of an upper part, first."""
-    if not len(faces) or not len(people):
-        return []
+def _have_faces(faces: Tensor, people: Tensor, within: Tensor) -> Tensor:
+    """Which of ``people (M, 4)`` have one of ``faces (N, 4)`` each, surely: one that may be that of nobody else who
+    has none. Faces lie ``within (N, M)`` the boxes of neighbours, too.
+    """
+    have = torch.zeros(len(people), dtype=torch.bool)
+    if not within.any():
+        return have
     head = torch.stack([(people[:, 0] + people[:, 2]) / 2, people[:, 1] + _upper(people) / 4], dim=1)
     away = torch.cdist((faces[:, :2] + faces[:, 2:]) / 2, head) / _upper(people)
-    costs = away.where(within, 1e3).numpy()
-    return [person for face, person in assign(costs) if within[face, person]]
+    pairs = [pair for pair in assign(away.where(within, 1e3).numpy()) if within[pair]]
+    face, person = torch.tensor(pairs).reshape(-1, 2).unbind(1)
+    have[person] = True
+    while (doubtful := (within[face] & ~have).any(1) & have[person]).any():
+        have[person[doubtful]] = False
+    return have
 
 
 def _look_closer(detector: Detector, frames: Frames, evidence: Evidence) -> Faces:

@@ -86,10 +86,31 @@ def test_a_person_without_a_face_is_looked_at_again() -> None:
     assert ((found.landmarks[0] > found.boxes[0, :2]) & (found.landmarks[0] < found.boxes[0, 2:])).all()
 
 
-def test_one_face_is_that_of_one_person() -> None:
+@pytest.mark.parametrize(
+    ("neighbours", "looks"),
+    [
+        ([(150, 15, 230, 230)], 1),  # in whose box the face is not
+        ([(110, 15, 190, 230)], 2),  # it may be that of either
+        ([(110, 15, 190, 230), (175, 15, 240, 230)], 3),
+        ([(110, 15, 190, 230), (170, 15, 240, 230), (5, 15, 60, 230)], 4),
+    ],
+)
+def test_one_face_is_that_of_one_person(neighbours: list[Box], looks: int) -> None:
     detector = Sees({FACE: 0.9})
-    find(detector, pictures(), people(PERSON, (110, 15, 190, 230)), THRESHOLD)
-    assert detector.looked_closer == 1
+    find(detector, pictures(), people(PERSON, *neighbours), THRESHOLD)
+    assert detector.looked_closer == looks
+    both = {FACE: 0.9, square(165, 50, 26): 0.8}
+    detector = Sees(both)
+    find(detector, pictures(), people(PERSON, neighbours[0]), THRESHOLD)
+    assert not detector.looked_closer, "each has one"
+
+
+def test_a_weak_find_in_a_sure_one_adds_nothing() -> None:
+    inner = square(140, 50, 10)
+    head = square(140, 45, 20)
+    for score, count in ((0.3, 2), (0.9, 1)):
+        found, _ = find(Sees({FACE: score, inner: 0.3}), pictures(), faces(head), THRESHOLD)
+        assert len(found) == count
 
 
 def test_a_labelled_face_that_nobody_finds_is_handed_on() -> None:
