@@ -105,7 +105,7 @@ def run(
     output: Path | None,
     force: bool,
     dry_run: bool,
-    report: Path | None,
+    reports: tuple[Path, ...],
     **settings: Any,
 ) -> None:
     """Anonymize photographs, videos, and folders of them.
@@ -115,19 +115,20 @@ def run(
 
     \b
       anonymizer run talk.mp4 --audio disguise --preset thorough
-      anonymizer run archive/ -o safe/ --report report.json
+      anonymizer run archive/ -o safe/ --report report.json --report report.html
 
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
     """
     config, written = config_from(settings), output_from(settings)
     from pipelines.inputs import find
     from pipelines.labels import LabelFiles
+    from pipelines.page import save
     from pipelines.plan import plan
-    from pipelines.report import as_dict, summary, write
+    from pipelines.report import as_dict, summary
 
     start = time.perf_counter()
     found = find(inputs, output)
-    jobs = plan(found, inputs, output, report, force=force)
+    jobs = plan(found, inputs, output, reports, force=force)
     for line in found.as_lines():
         click.echo(line, err=True)
     if dry_run:
@@ -142,8 +143,8 @@ def run(
     failed = len(found.failures) + sum(not result.ok for result in results)
     seconds = time.perf_counter() - start
     click.echo(summary(results, failed, seconds))
-    if report is not None:
-        write(report, as_dict(config, written, found, results, seconds) | {"labels": labels.as_dict()})
+    for path in reports:
+        save(path, as_dict(config, written, found, results, seconds) | {"labels": labels.as_dict()})
     context.exit(1 if failed else 0)
 
 

@@ -70,9 +70,11 @@ files = group(
     option("--dry-run", is_flag=True, help="Only say what would be done."),
     option(
         "--report",
+        "reports",
         metavar="FILE",
+        multiple=True,
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Write a JSON file of all settings and results.",
+        help="Write all settings and results, to .html for people, otherwise as JSON; may be repeated.",
     ),
 )
 

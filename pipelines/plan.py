@@ -39,7 +39,7 @@ class Job:
 
 
 def plan(
-    found: Found, inputs: Sequence[Path], output: Path | None, report: Path | None = None, *, force: bool = False
+    found: Found, inputs: Sequence[Path], output: Path | None, reports: Sequence[Path] = (), *, force: bool = False
 ) -> list[Job]:
     """Decide where each result goes; files whose result must not be written join ``found.failures``.
 
@@ -47,11 +47,11 @@ def plan(
         found: the files behind ``inputs``.
         output: a file for one input file, otherwise a folder, which then holds the trees of the input folders. By
             default results lie beside their inputs with ``MARK`` in the name.
-        report: another file that is to be written.
+        reports: other files that are to be written.
         force: whether existing files may be replaced; inputs never are.
 
     Raises:
-        ConfigError: ``output`` is a file but there are several inputs or a folder, or the report is in the way.
+        ConfigError: ``output`` is a file but there are several inputs or a folder, or a report is in the way.
     """
     several = len(inputs) > 1 or any(map(is_folder, inputs))
     if output is not None and several and (output.is_file() or output.suffix.lower() in SUFFIXES):
@@ -62,7 +62,7 @@ def plan(
         jobs = [Job(source, _within(source, output, alone=len(inputs) == 1)) for source in found.sources]
     else:
         jobs = [Job(source, output) for source in found.sources]
-    _check_report(report, jobs, force)
+    _check_reports(reports, jobs, force)
     return _safe(found, jobs, force)
 
 
@@ -86,17 +86,17 @@ def _writable(target: Path, kind: Kind) -> Path:
     return target.with_suffix(VIDEO_SUFFIX)
 
 
-def _check_report(report: Path | None, jobs: Sequence[Job], force: bool) -> None:
+def _check_reports(reports: Sequence[Path], jobs: Sequence[Job], force: bool) -> None:
     """
     Raises:
-        ConfigError: the report would take the place of another file.
+        ConfigError: a report would take the place of another file.
     """
-    if report is None:
-        return
-    if report.resolve() in {path.resolve() for job in jobs for path in (job.source.path, job.target)}:
-        raise ConfigError(f"the report must not take the place of an input or a result: {report}")
-    if report.exists() and not force:
-        raise ConfigError(f"the report exists: {report}; --force replaces it")
+    taken = {path.resolve() for job in jobs for path in (job.source.path, job.target)} if reports else set()
+    for report in reports:
+        if report.resolve() in taken:
+            raise ConfigError(f"the report must not take the place of an input or a result: {report}")
+        if report.exists() and not force:
+            raise ConfigError(f"the report exists: {report}; --force replaces it")
 
 
 def _safe(found: Found, jobs: Sequence[Job], force: bool) -> list[Job]:
