@@ -13,6 +13,8 @@ SUFFIXES = (".html", ".htm")
 MOST = 1000
 """Rows of the longest tables; the JSON report holds all."""
 SLOWEST = 10
+LEAST = 0.001
+"""The smallest share that is told in numbers."""
 
 FILE = "file"
 """The kind of files that are merely copied."""
@@ -90,23 +92,24 @@ def _figures(report: Report) -> list[tuple[str, int, bool]]:
     figures = [
         ("anonymized", states["done"], False),
         ("failed", states["failed"], states["failed"] > 0),
-        ("copied as they are", states["copied"], False),
-        ("left out", len(report["skipped"]), False),
-        ("members", totals["members"], False),
-        ("frames and pictures", totals["frames"], False),
         ("faces", faces, False),
+        ("frames", totals["frames"], False),
+        ("members", totals["members"], False),
+        ("copied", states["copied"], False),
+        ("left out", len(report["skipped"]), False),
     ]
     always = ("anonymized", "failed", "faces")
     return [figure for figure in figures if figure[1] or figure[0] in always]
 
 
 def _outcomes(inputs: list[Report]) -> list[Report]:
-    """Faces by outcome, the commonest first."""
+    """Faces by outcome, those that were replaced first, then the commonest."""
     counts: Counter[str] = Counter()
     for entry in inputs:
         counts.update(entry.get("faces", {}))
     total = max(1, counts.total())
-    return [_outcome(name, count, count / total) for name, count in counts.most_common()]
+    rows = [_outcome(name, count, count / total) for name, count in counts.most_common()]
+    return sorted(rows, key=lambda row: row["kind"] != "generated")
 
 
 def _outcome(name: str, count: int, share: float) -> Report:
@@ -150,7 +153,7 @@ def _some(value: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} %" if share >= LEAST or not share else f"< {100 * LEAST:.1f} %"
 
 
 def _duration(seconds: float) -> str:

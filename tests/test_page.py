@@ -93,8 +93,8 @@ def test_both_reports_of_a_run_agree(run: Run) -> None:
     assert figures(text) == {
         "anonymized": "2",
         "failed": "1",
-        "copied as they are": "1",
-        "frames and pictures": "31",
+        "copied": "1",
+        "frames": "31",
         "faces": "31",
     }
     assert "31 faces: 31 covered" in result.stdout
@@ -155,6 +155,8 @@ def test_totals_of_outcomes() -> None:
     assert ["generated", "8", "66.7 %"] in reader.rows
     assert ["covered: labelled", "2", "16.7 %"] in reader.rows
     assert "25.0 % were covered" in reader.text
+    rows = Reader(page(report(entry(faces={"labelled": 1, "generated": 9999})))).rows
+    assert ["covered: labelled", "1", "< 0.1 %"] in rows
 
 
 def test_archives_and_copies() -> None:
@@ -163,9 +165,9 @@ def test_archives_and_copies() -> None:
     assert figures(text) == {
         "anonymized": "0",
         "failed": "2",
-        "copied as they are": "1",
+        "copied": "1",
         "members": "1\u202f200",
-        "frames and pictures": "1\u202f200",
+        "frames": "1\u202f200",
         "faces": "0",
     }
     assert ["a.zip", "a.zip/b.jpg: is damaged"] in Reader(text).rows
