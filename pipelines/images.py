@@ -27,7 +27,7 @@ def as_frames(image: Image) -> Frames:
     return Frames(torch.from_numpy(image.pixels)[None], (Fraction(0),))
 
 
-def alpha_without_faces(image: Image, anonymizer: Anonymizer, evidence: Evidence) -> Pixels | None:
+def alpha_without_faces(image: Image, anonymizer: Anonymizer, evidence: Evidence | None = None) -> Pixels | None:
     """Transparency can draw a face by itself: make it opaque where a face shows before white or before black."""
     if image.alpha is None:
         return None

@@ -28,6 +28,22 @@ _PEOPLE = frozenset(
     }
 )
 
+_COCO_FIELDS = frozenset(
+    [
+        "images",
+        "annotations",
+        "categories",
+        "id",
+        "name",
+        "category_id",
+        "image_id",
+        "bbox",
+        "file_name",
+        "width",
+        "height",
+    ]
+)
+
 WRONG = (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError, LookupError)
 """What reading a damaged or hostile label file raises."""
 
@@ -76,7 +92,7 @@ def coco(path: Path, data: bytes) -> Iterator[tuple[str, Labels]]:
     Raises:
         ValueError and others of ``WRONG``: it is damaged, or something else.
     """
-    content = json.loads(data)
+    content = json.loads(data, object_hook=_needed)
     faces = {category["id"]: is_face(category["name"]) for category in content["categories"]}
     boxes: dict[Any, list[Box]] = {}
     for annotation in content["annotations"]:
@@ -88,6 +104,11 @@ def coco(path: Path, data: bytes) -> Iterator[tuple[str, Labels]]:
         size = (int(picture.get("width") or 0), int(picture.get("height") or 0))
         usable = _usable(boxes.get(picture["id"], ()))
         yield str(picture["file_name"]), Labels(path, usable, size if min(size) > 0 else None)
+
+
+def _needed(entry: dict[str, Any]) -> dict[str, Any]:
+    """What of an entry of a COCO file is used: outlines, which are dropped at once, are nearly all of a large one."""
+    return {name: value for name, value in entry.items() if name in _COCO_FIELDS}
 
 
 def voc(path: Path, data: bytes) -> Labels:

@@ -25,7 +25,7 @@ FOLDERS = {"images": ("labels", "Annotations", "annotations"), "JPEGImages": ("A
 """Folder of photographs -> folders of the same tree in its place that hold their labels."""
 
 NAMES = frozenset({"classes.txt", "obj.names", "_darknet.labels"})
-LARGEST = {".json": 1 << 30, ".xml": 1 << 24, ".txt": 1 << 24, "names": 1 << 20}
+LARGEST = {".json": 1 << 30, ".xml": 1 << 24, ".txt": 1 << 24, "names": 1 << 17}
 """Bytes of the largest files that are read, by kind: they are read whole."""
 
 _COCO = (b'"images"', b'"annotations"', b'"categories"')
@@ -85,7 +85,7 @@ class LabelFiles:
         """What ``parse`` makes of a file; None, with the reason noted, where it cannot."""
         try:
             if path.stat().st_size > LARGEST[kind]:
-                self.unused[f"larger than {LARGEST[kind] >> 20} MB"].append(path)
+                self.unused[f"larger than {LARGEST[kind] >> 10} kB"].append(path)
                 return None
             return parse(path, path.read_bytes())
         except OSError as error:
