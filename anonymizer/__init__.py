@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MediaError,
         WeightsError,
     )
+    from anonymizer.evidence import Evidence
     from anonymizer.generate.base import Outcome
 
 _HOMES = {
@@ -33,6 +34,7 @@ _HOMES = {
         "MediaError",
         "WeightsError",
     ),
+    "anonymizer.evidence": ("Evidence",),
     "anonymizer.generate.base": ("Outcome",),
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "ConfigError",
     "DetectConfig",
     "DetectionError",
+    "Evidence",
     "Faces",
     "Frames",
     "GenerateConfig",

@@ -24,9 +24,11 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.blend import compose
 from anonymizer.config import Config
 from anonymizer.detect import DETECTORS
+from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
 from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome
+from anonymizer.generate.cover import Cover
 from anonymizer.generate.seeds import derive_seed, digest
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
@@ -108,11 +110,20 @@ class Anonymizer:
         """The frames of a video, in order, in batches of any length; the same frames back, on the networks' device."""
         return (anonymized.frames for anonymized in self.stream(batches))
 
-    def stills(self, frames: Frames) -> Anonymized:
-        """Independent pictures. Each is treated alike whichever pictures come with it."""
-        place = frames.pixels.device
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
+        """Independent pictures. Each is treated alike whichever pictures come with it.
+
+        Args:
+            frames: the pictures, upright.
+            evidence: what labels say about them; faces that they name and nobody finds are covered.
+        """
+        place, known = frames.pixels.device, evidence or Evidence.none()
         parts = [
-            self._still_batch(self._upload(frames[start : start + self.batch_size]), start)
+            self._still_batch(
+                self._upload(frames[start : start + self.batch_size]),
+                known.within(start, start + self.batch_size),
+                start,
+            )
             for start in range(0, len(frames), self.batch_size)
         ]
         done = Frames.cat([part.frames for part in parts]) if parts else frames
@@ -167,24 +178,27 @@ class Anonymizer:
                 seeds = [derive_seed(secret, source, track) for track in belief.faces.tracks.tolist()]
                 yield self._replace(frames, chooser.choose(belief, len(frames)), seeds, steady)
 
-    def inspect(self, frames: Frames) -> Faces:
-        """The faces that ``stills`` would replace."""
+    def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
+        """The faces that ``stills`` would replace or cover."""
+        return Faces.cat(self._find(frames, evidence or Evidence.none()))
+
+    def _find(self, frames: Frames, evidence: Evidence) -> tuple[Faces, Faces]:
         with self._clock("detect"):
-            found = self._detector.detect(frames)
-        return found[found.scores >= self.config.detect.threshold]
+            return find(self._detector, frames, evidence, self.config.detect.threshold)
 
     def _upload(self, frames: Frames) -> Frames:
         return Frames(frames.pixels.to(self.device, non_blocking=True), frames.times)
 
-    def _still_batch(self, frames: Frames, start: int) -> Anonymized:
-        belief = self._observe(frames, self.inspect(frames))
+    def _still_batch(self, frames: Frames, evidence: Evidence, start: int) -> Anonymized:
+        found, missed = self._find(frames, evidence)
+        belief = self._observe(frames, found)
         faces, sources = belief.faces, [digest(picture) for picture in frames.pixels]
         order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         seeds = [
             derive_seed(self._secret, sources[frame], number)
             for frame, number in zip(faces.frame.tolist(), order, strict=True)
         ]
-        done = self._replace(frames, belief, seeds)
+        done = _covered(self._replace(frames, belief, seeds), missed)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
@@ -215,3 +229,10 @@ class Anonymizer:
             if item is None:
                 return
             yield item
+
+
+def _covered(done: Anonymized, missed: Faces) -> Anonymized:
+    """Cover labelled faces, too, that nobody found."""
+    frames = compose(done.frames, Cover("solid").cover(done.frames, missed))
+    outcomes = (*done.outcomes, *[Outcome.LABELLED] * len(missed))
+    return Anonymized(frames, Faces.cat([done.faces, missed]), outcomes)

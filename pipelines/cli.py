@@ -102,7 +102,7 @@ def run(
     output: Place | None,
     force: bool,
     dry_run: bool,
-    report: Path | None,
+    reports: tuple[Path, ...],
     retry: bool,
     workers: int | None,
     cluster: str | None,
@@ -116,7 +116,7 @@ def run(
 
     \b
       anonymizer run talk.mp4 --audio disguise --preset thorough
-      anonymizer run archive/ -o safe/ --report report.json
+      anonymizer run archive/ -o safe/ --report report.json --report report.html
       anonymizer run s3://bucket/photos -o s3://other/photos
 
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
@@ -124,7 +124,7 @@ def run(
     config, written = config_from(settings), output_from(settings)
     from pipelines.run import Run
 
-    asked = Run(inputs, output, report, force, retry, workers or 0, cluster, config, written)
+    asked = Run(inputs, output, reports, force, retry, workers or 0, cluster, config, written)
     context.exit(0 if (asked.dry() if dry_run else asked.run(context.obj)) else 1)
 
 

@@ -122,17 +122,22 @@ class Ledger(Closing):
     def _value(self, key: str, new: str) -> str:
         """What is kept under ``key``, at first ``new``."""
         self._base.execute("INSERT OR IGNORE INTO job VALUES (?, ?)", (key, new))
-        value: str = self._base.execute("SELECT value FROM job WHERE key = ?", (key,)).fetchone()[0]
+        value = self._get(key)
+        assert value is not None
         return value
+
+    def _get(self, key: str) -> str | None:
+        row = self._base.execute("SELECT value FROM job WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
     def is_ours(self, target: Path) -> bool:
         """Whether an output was made, or was about to be made, by this run or those before."""
         found = self._base.execute("SELECT 1 FROM items WHERE target = ?", (self._key(target),)).fetchone()
-        return found is not None or self._value("report", "") == str(target)
+        return found is not None or self._get(f"report {target}") is not None
 
     def reports_to(self, report: Path) -> None:
         """Note where the report goes, which the next run may then replace."""
-        self._base.execute("INSERT OR REPLACE INTO job VALUES ('report', ?)", (str(report),))
+        self._value(f"report {report}", "")
 
     def is_new(self) -> bool:
         """Whether no run before knew of any item."""

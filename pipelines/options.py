@@ -11,7 +11,7 @@ import click
 
 from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method
 from pipelines.places import Place, place
-from pipelines.settings import Audio, Codec, OutputConfig
+from pipelines.settings import Audio, Codec, LabelUse, OutputConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -82,14 +82,23 @@ files = group(
     option("--dry-run", is_flag=True, help="Only say what would be done."),
     option(
         "--report",
+        "reports",
         metavar="FILE",
+        multiple=True,
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Write a JSON file of all settings and results.",
+        help="Write all settings and results, to .html for people, otherwise as JSON; may be repeated.",
     ),
 )
 
 datasets = group(
     "Datasets",
+    option(
+        "--labels",
+        type=click.Choice(get_args(LabelUse)),
+        default="use",
+        show_default=True,
+        help="Look again where COCO, YOLO or Pascal VOC files of a folder say that people and faces are.",
+    ),
     option(
         "--copy",
         metavar="SUFFIX",

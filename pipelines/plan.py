@@ -10,6 +10,7 @@ from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import CONTAINERS
 from anonymizer.media.files import cause_of
 from pipelines.inputs import COMPRESSED, SUFFIXES, Found, Kind, Source, is_folder
+from pipelines.label_formats import Labels
 from pipelines.places import Place, joined
 from pipelines.storage import Stored, identity, listing
 from pipelines.stores import check_writable
@@ -22,19 +23,21 @@ VIDEO_SUFFIX = ".mkv"
 
 @dataclass(frozen=True)
 class Job:
-    """One file to anonymize.
+    """One file to anonymize, and what is known of it.
 
     Attributes:
         target: where the result is written on this machine; a name only until a place for it is found there, if
             ``destination`` is given.
         destination: the URL at which the result is published; empty if that is ``target``.
         published: what lies there already.
+        labels: what people said that the picture shows.
     """
 
     source: Source
     target: Path
     destination: str = ""
     published: Stored | None = None
+    labels: tuple[Labels, ...] = ()
 
     @property
     def result(self) -> str:
@@ -82,7 +85,7 @@ def plan(
     found: Found,
     inputs: Sequence[Place],
     output: Place | None,
-    report: Path | None = None,
+    reports: Sequence[Path] = (),
     *,
     may_replace: Callable[[Path], bool] = lambda target: False,
 ) -> list[Job]:
@@ -92,11 +95,11 @@ def plan(
         found: the files behind ``inputs``.
         output: a file for one input file, otherwise a folder, which then holds the trees of the input folders. By
             default results lie beside their inputs with ``MARK`` in the name, if those are on this machine.
-        report: another file that is to be written.
+        reports: other files that are to be written.
         may_replace: whether a file that exists may be replaced; inputs never are.
 
     Raises:
-        ConfigError: ``output`` is a file but there are several inputs or a folder, it is needed but not given, or the
+        ConfigError: ``output`` is a file but there are several inputs or a folder, it is needed but not given, or a
             report is in the way.
         MediaError: ``output`` cannot be looked at.
     """
@@ -111,7 +114,7 @@ def plan(
         check_writable(output)
         published = listing(output)
         jobs = [_published(job, output, published) for job in jobs]
-    _check_report(report, jobs, may_replace)
+    _check_reports(reports, jobs, may_replace)
     return _safe(found, jobs, may_replace)
 
 
@@ -152,17 +155,17 @@ def writable(target: Path, kind: Kind) -> Path:
     return target.with_suffix(VIDEO_SUFFIX)
 
 
-def _check_report(report: Path | None, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> None:
+def _check_reports(reports: Sequence[Path], jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> None:
     """
     Raises:
-        ConfigError: the report would take the place of another file.
+        ConfigError: a report would take the place of another file.
     """
-    if report is None:
-        return
-    if report.resolve() in {path.resolve() for job in jobs for path in (job.source.path, job.target)}:
-        raise ConfigError(f"the report must not take the place of an input or a result: {report}")
-    if report.exists() and not may_replace(report):
-        raise ConfigError(f"the report exists: {report}; --force replaces it")
+    taken = {path.resolve() for job in jobs for path in (job.source.path, job.target)} if reports else set()
+    for report in reports:
+        if report.resolve() in taken:
+            raise ConfigError(f"the report must not take the place of an input or a result: {report}")
+        if report.exists() and not may_replace(report):
+            raise ConfigError(f"the report exists: {report}; --force replaces it")
 
 
 def _safe(found: Found, jobs: Sequence[Job], may_replace: Callable[[Path], bool]) -> list[Job]:

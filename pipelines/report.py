@@ -42,6 +42,7 @@ class Result:
         members: of an archive or a table: what was written of it.
         missing: lines about members that are left out, as they failed.
         unpacked: bytes that were read from an archive and those in it.
+        notes: lines about what is to be known, though nothing failed.
         error: the one line that was told; None if the output is there.
         passing: whether the error may pass: no space, a lost connection, a worker that died.
         tries: how often it was tried in this run.
@@ -58,6 +59,7 @@ class Result:
     members: int = 0
     missing: list[str] = field(default_factory=list)
     unpacked: int = 0
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
     passing: bool = False
     tries: int = 1
@@ -86,6 +88,7 @@ class Result:
         self.faces.update(member.faces)
         self.members += member.members if member.members else member.error is None
         self.missing += [member.error] if member.error else member.missing
+        self.notes += member.notes
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -137,6 +140,7 @@ class Result:
             frames = f"{self.frames} frames, " if self.frames != 1 else ""
             what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
             yield f"{self.job.source.name} -> {self.job.result}: {what}"
+            yield from (f"{self.job.source.name}: {line}" for line in self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""
@@ -146,6 +150,7 @@ class Result:
             "kind": self.kind,
             "members": self.members,
             "missing": self.missing,
+            "notes": self.notes,
             "frames": self.frames,
             "faces": dict(self.faces),
             "seconds": round(self.seconds, 3),

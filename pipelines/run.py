@@ -16,11 +16,13 @@ from anonymizer.media.files import remove_partials
 from pipelines.batch import anonymize_all, persistently
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, Kind, find
+from pipelines.labels import LabelFiles
 from pipelines.ledger import Ledger, files_of
+from pipelines.page import save
 from pipelines.places import Place
 from pipelines.plan import Job, plan, root
 from pipelines.progress import progress, say
-from pipelines.report import Tally, as_dict, made_with, write
+from pipelines.report import Tally, as_dict, made_with
 from pipelines.settings import OutputConfig
 from pipelines.workers import Alone, Load, Local, Workers
 
@@ -35,7 +37,7 @@ class Run:
     Attributes:
         inputs: files and folders, wherever they lie.
         output: a file or a folder; None for beside the inputs.
-        report: a file to write.
+        reports: files to write, pages where the name ends in ``.html``.
         force: make all anew, whatever exists.
         retry: try again what is in quarantine.
         workers: processes; 0 for this one alone, or as many as the cluster has room for.
@@ -46,7 +48,7 @@ class Run:
 
     inputs: Sequence[Place]
     output: Place | None = None
-    report: Path | None = None
+    reports: Sequence[Path] = ()
     force: bool = False
     retry: bool = False
     workers: int = 0
@@ -57,7 +59,7 @@ class Run:
     def dry(self) -> bool:
         """Say what would be done; whether nothing stands against it."""
         found = self._find()
-        for job in plan(found, self.inputs, self.output, self.report, may_replace=lambda target: self.force):
+        for job in plan(found, self.inputs, self.output, self.reports, may_replace=lambda target: self.force):
             click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.name} -> {job.result}")
         _tell(found)
         return not found.failures
@@ -71,13 +73,14 @@ class Run:
             left = ledger.left(jobs, retry=self.retry)
             for line in ledger.notes:
                 click.echo(line, err=True)
-            self._work(left, ledger, tally, load)
+            labels = LabelFiles(found)
+            self._work([replace(job, labels=labels.of(job.source)) for job in left], ledger, tally, load)
+            for line in labels.as_lines() if self.written.labels == "use" else ():
+                click.echo(line, err=True)
             failures = len(found.failures) + ledger.failures()
             seconds = time.perf_counter() - start
             click.echo(tally.as_line(len(jobs) - len(left), failures, seconds))
-            if self.report is not None:
-                ledger.reports_to(self.report)
-                write(self.report, as_dict(self.config, self.written, found, ledger.results(), seconds))
+            self._report(found, ledger, labels, seconds)
         return not failures
 
     @cached_property
@@ -95,7 +98,7 @@ class Run:
 
     def _plan(self, found: Found, ledger: Ledger) -> list[Job]:
         may_replace = (lambda target: True) if self.force else ledger.is_ours
-        jobs = plan(found, self.inputs, self.output, self.report, may_replace=may_replace)
+        jobs = plan(found, self.inputs, self.output, self.reports, may_replace=may_replace)
         _tell(found)
         if isinstance(self._root, Path) and not ledger.is_new():
             remove_partials(self._root)
@@ -117,6 +120,12 @@ class Run:
                 for line in result.as_lines():
                     say(line, err=not result.ok)
                 advance(1)
+
+    def _report(self, found: Found, ledger: Ledger, labels: LabelFiles, seconds: float) -> None:
+        for path in self.reports:
+            ledger.reports_to(path)
+            results = as_dict(self.config, self.written, found, ledger.results(), seconds)
+            save(path, results | {"labels": labels.as_dict()})
 
     def _hire(self, load: Load, secret: int, count: int) -> Workers:
         generate = self.config.generate

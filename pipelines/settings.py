@@ -7,6 +7,7 @@ from typing import Literal
 
 Codec = Literal["h264", "hevc", "vp9", "av1"]
 Audio = Literal["keep", "drop", "disguise"]
+LabelUse = Literal["use", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class OutputConfig:
         encoder: one of FFmpeg's to use instead of the codec's own.
         quality: of photographs in lossy formats, 1..100; None for that of the original.
         copy: suffixes of files that are copied though they may hold pictures; see ``copies``.
+        labels: whether label files beside photographs tell where faces are; see ``labels``.
     """
 
     audio: Audio = "keep"
@@ -28,3 +30,4 @@ class OutputConfig:
     encoder: str | None = None
     quality: int | None = None
     copy: tuple[str, ...] = ()
+    labels: LabelUse = "use"

@@ -18,6 +18,7 @@ from anonymizer.anonymize import Anonymized
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
 from anonymizer.errors import DetectionError
+from anonymizer.evidence import Evidence
 from anonymizer.generate.base import Outcome
 from pipelines.cli import main
 
@@ -35,7 +36,7 @@ class FakeAnonymizer:
         self.config = config or Config()
         self.timings: dict[str, float] = defaultdict(float)
 
-    def stills(self, frames: Frames) -> Anonymized:
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         x0, y0, x1, y1 = BOX
         pixels = frames.pixels.clone()
         pixels[:, y0:y1, x0:x1] = 0
@@ -47,7 +48,7 @@ class FakeAnonymizer:
         for batch in batches:
             yield from (self.stills(batch[start : start + 3]) for start in range(0, len(batch), 3))
 
-    def inspect(self, frames: Frames) -> Faces:
+    def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
         count = len(frames)
         return Faces(
             torch.arange(count),
@@ -62,24 +63,24 @@ class FakeAnonymizer:
 class Blind(FakeAnonymizer):
     """Finds no faces."""
 
-    def stills(self, frames: Frames) -> Anonymized:
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         return Anonymized(frames, Faces.none(), ())
 
 
 class Slow(FakeAnonymizer):
     """Leaves time to be interrupted."""
 
-    def stills(self, frames: Frames) -> Anonymized:
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         time.sleep(0.2)
-        return super().stills(frames)
+        return super().stills(frames, evidence)
 
 
 class Brisk(FakeAnonymizer):
     """Takes long enough to be killed at any moment."""
 
-    def stills(self, frames: Frames) -> Anonymized:
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         time.sleep(0.02)
-        return super().stills(frames)
+        return super().stills(frames, evidence)
 
 
 class Forgetful(FakeAnonymizer):
@@ -92,20 +93,20 @@ class Forgetful(FakeAnonymizer):
 class Careless(FakeAnonymizer):
     """Does nothing with the faces that it found."""
 
-    def stills(self, frames: Frames) -> Anonymized:
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         return Anonymized(frames, self.inspect(frames), ())
 
 
 class Unable(FakeAnonymizer):
     """Fails on purpose at pictures that are as high as they are wide, and by accident at portraits."""
 
-    def stills(self, frames: Frames) -> Anonymized:
+    def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         height, width = frames.size
         if height == width:
             raise DetectionError("no faces for squares")
         if height > width:
             raise ZeroDivisionError("a portrait\nof nobody")
-        return super().stills(frames)
+        return super().stills(frames, evidence)
 
 
 Run = Callable[..., Result]

@@ -89,7 +89,7 @@ def test_members_that_fail_are_left_out_and_told(tmp_path: Path, media: dict[str
 
 def test_archive_is_tried_again_where_a_member_fails_for_what_may_pass(tmp_path: Path, media: dict[str, bytes]) -> None:
     class Full(FakeAnonymizer):
-        def stills(self, frames):  # type: ignore[no-untyped-def]
+        def stills(self, frames, evidence=None):  # type: ignore[no-untyped-def]
             raise OSError(errno.ENOSPC, "full")
 
     result = rewrite(make(tmp_path / "a.zip", [Entry("a.jpg", media["a.jpg"]), Entry("b.txt", b"b")]), Full)
@@ -101,10 +101,10 @@ def test_archive_is_tried_again_where_a_member_fails_for_what_may_pass(tmp_path:
 @pytest.mark.parametrize("name", ["deflated.zip", "a.tar", "a.tar.zst"])
 def test_interrupted_leaves_nothing(tmp_path: Path, media: dict[str, bytes], name: str) -> None:
     class Interrupted(FakeAnonymizer):
-        def stills(self, frames):  # type: ignore[no-untyped-def]
+        def stills(self, frames, evidence=None):  # type: ignore[no-untyped-def]
             if self.timings["detect"] > 0.002:
                 raise KeyboardInterrupt
-            return super().stills(frames)
+            return super().stills(frames, evidence)
 
     path = make(tmp_path / name, [Entry(f"{number}.jpg", media["a.jpg"]) for number in range(20)])
     with pytest.raises(KeyboardInterrupt):
@@ -129,12 +129,12 @@ def test_few_members_lie_on_the_disk_at_a_time(tmp_path: Path, scratch: Path, me
     most = 0
 
     class Looking(FakeAnonymizer):
-        def stills(self, frames):  # type: ignore[no-untyped-def]
+        def stills(self, frames, evidence=None):  # type: ignore[no-untyped-def]
             nonlocal most
             (folder,) = scratch.iterdir()
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             most = max(most, len(list(folder.glob("?*.jpg"))))
-            return super().stills(frames)
+            return super().stills(frames, evidence)
 
     path = make(tmp_path / "a.tar", [Entry(f"{number}.jpg", media["a.jpg"]) for number in range(40)])
     assert rewrite(path, Looking).members == 40

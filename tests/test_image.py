@@ -20,8 +20,8 @@ from photo_samples import (
 )
 
 from anonymizer.errors import MediaError
-from anonymizer.media import image as image_module
 from anonymizer.media.image import Image, read_image, write_image
+from anonymizer.media.orientation import orientation_of, stored_size, turned, turned_back, turned_box
 
 EVERY = [".jpg", ".png", ".tif", ".webp", ".bmp", ".gif", ".avif", ".heic"]
 
@@ -124,8 +124,7 @@ def test_grey_goes_through_its_profile(tmp_path: Path, depth: int) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "deep PNG", "deep TIFF"])
 def test_orientation(tmp_path: Path, orientation: int, kind: str) -> None:
     upright = scene() if not kind.startswith("deep") else deep_scene()
-    back = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]
-    stored = image_module._turned(upright, back)
+    stored = turned_back(upright, orientation)
     deep = kind.startswith("deep")
     path = tmp_path / ("in.jpg" if kind == "JPEG" else "in.png" if "PNG" in kind else "in.tif")
     tag = PIL.Image.Exif()
@@ -182,3 +181,45 @@ def test_webp_stays_lossless(tmp_path: Path) -> None:
         before = read_image(path)
         through(path)
         assert (read_image(tmp_path / "out.webp").pixels == before.pixels).all() == lossless
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_pixels_and_boxes_agree(orientation: int) -> None:
+    stored = np.zeros((30, 40), np.uint8)
+    stored[5:12, 8:30] = 1
+    upright = turned(stored, orientation)
+    assert (turned_back(upright, orientation) == stored).all()
+    size = stored_size((40, 30), orientation)
+    assert upright.shape == size[::-1]
+    x0, y0, x1, y1 = map(int, turned_box((8, 5, 30, 12), orientation, size))
+    assert upright[y0:y1, x0:x1].all()
+    assert upright.sum() == stored.sum() == (y1 - y0) * (x1 - x0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", EVERY)
+def test_orientation_that_is_kept(tmp_path: Path, suffix: str, orientation: int) -> None:
+    upright = scene()
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    if suffix in (".bmp", ".gif", ".heic") and orientation > 1:
+        with pytest.raises(MediaError, match="orientation"):
+            write_image(first, Image(upright, orientation=orientation))
+        assert not list(tmp_path.iterdir())
+        return
+    write_image(first, Image(upright, orientation=orientation), quality=95)
+    image = read_image(first, keep_orientation=True)
+    assert image.orientation == orientation
+    limit = 0 if suffix in (".png", ".tif", ".bmp") else 12 if suffix == ".gif" else 4
+    assert np.abs(image.pixels.astype(int) - upright).mean() <= limit
+    write_image(second, image)
+    with PIL.Image.open(first) as before, PIL.Image.open(second) as after:
+        assert (after.size, orientation_of(after)) == (before.size, orientation_of(before))
+    write_image(second, read_image(first))
+    with PIL.Image.open(second) as after:
+        assert (after.size, orientation_of(after)) == ((64, 48), 1)
+
+
+def test_orientation_that_a_picture_of_16_bits_cannot_keep(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="orientation 6"):
+        write_image(tmp_path / "a.png", Image(deep_scene(), orientation=6))
+    assert not list(tmp_path.iterdir())

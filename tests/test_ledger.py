@@ -53,11 +53,11 @@ class Flaky(FakeAnonymizer):
 
     failures = 0
 
-    def stills(self, frames: Frames):  # type: ignore[no-untyped-def]
+    def stills(self, frames: Frames, evidence=None):  # type: ignore[no-untyped-def]
         if Flaky.failures:
             Flaky.failures -= 1
             raise OSError(errno.ECONNRESET, "connection reset")
-        return super().stills(frames)
+        return super().stills(frames, evidence)
 
 
 def test_what_is_recorded(run: Run) -> None:

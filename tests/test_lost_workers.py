@@ -49,11 +49,11 @@ def test_no_cluster() -> None:
 class Mortal(FakeAnonymizer):
     """Dies at the first picture that is as high as it is wide, once."""
 
-    def stills(self, frames):  # type: ignore[no-untyped-def]
+    def stills(self, frames, evidence=None):  # type: ignore[no-untyped-def]
         if frames.size[0] == frames.size[1] and not Path("died").exists():
             Path("died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().stills(frames)
+        return super().stills(frames, evidence)
 
 
 @pytest.fixture

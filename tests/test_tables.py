@@ -163,10 +163,10 @@ def test_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_interrupted_leaves_nothing(tmp_path: Path, media: dict[str, bytes]) -> None:
     class Interrupted(FakeAnonymizer):
-        def stills(self, frames):  # type: ignore[no-untyped-def]
+        def stills(self, frames, evidence=None):  # type: ignore[no-untyped-def]
             if self.timings["detect"] > 0.002:
                 raise KeyboardInterrupt
-            return super().stills(frames)
+            return super().stills(frames, evidence)
 
     path = write(pa.table({"x": [media["a.jpg"]] * 9}), tmp_path / "a.parquet")
     with pytest.raises(KeyboardInterrupt):

@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     NO_MESH = "no mesh"
     STEEP_POSE = "steep pose"
     FAILED = "generation failed"
+    LABELLED = "labelled"  # nobody found the face, but a label says that there is one
     NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps; or a part only
 
 

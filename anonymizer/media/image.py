@@ -1,4 +1,5 @@
-"""Reads and writes photographs. What leaves is pixels and, if it is one of RGB, the colour profile: nothing else.
+"""Reads and writes photographs. What leaves is pixels and, if it is one of RGB, the colour profile: nothing else, but
+for the orientation where that is asked for.
 
 Pictures are decoded and encoded anew, so EXIF, XMP, IPTC, comments, thumbnails and previews of every kind, depth
 and gain maps, and bytes after the end stay behind without being looked for.
@@ -27,6 +28,7 @@ from anonymizer.media.deep import deep_png, deep_tiff, read_deep
 from anonymizer.media.files import cause_of, check_readable, replacing
 from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of, installed, is_heif
 from anonymizer.media.icc import cmyk_to_rgb, grey_curve, sound_profile
+from anonymizer.media.orientation import UPRIGHT, exif_of, orientation_of, stored_size, turned, turned_back
 
 try:
     import pillow_heif
@@ -64,6 +66,7 @@ class Image:
         profile: ICC profile of the pixels; empty for sRGB.
         format: a key of ``FORMATS``, by what the file held, not by its name.
         encoding: how it was encoded.
+        orientation: how it is stored when it is written: turned back, with EXIF's number for it; 1 is upright.
     """
 
     pixels: Pixels
@@ -71,6 +74,7 @@ class Image:
     profile: bytes = b""
     format: str = "PNG"
     encoding: Encoding = DEFAULT
+    orientation: int = UPRIGHT
 
     def with_pixels(self, pixels: Pixels) -> Image:
         """The same photograph with other pixels of the same shape and type."""
@@ -81,11 +85,14 @@ class Image:
         return dataclasses.replace(self, pixels=pixels)
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, *, keep_orientation: bool = False) -> Image:
     """Read a photograph, by content: turned upright, with 16 bits a colour if it has them.
 
     AVIF and HEIC of more than 8 bits are read as 8 bits. Further pictures inside a JPEG or HEIC (previews, gain
     maps, other views) are ignored, and so are reduced pages of a TIFF.
+
+    Args:
+        keep_orientation: whether it is to be stored as turned as it was, as coordinates of it may need.
 
     Raises:
         MediaError: no such file, empty, not a picture, damaged, too large, several pages or animated, or in a
@@ -98,6 +105,7 @@ def read_image(path: str | Path) -> Image:
         if _pages(picture) != 1:
             raise MediaError(f"holds {_pages(picture) or 'only previews of'} pictures, not one", path=path)
         deep, encoding = _is_deep(picture, data), encoding_of(picture, data)
+        orientation = orientation_of(picture) if keep_orientation else UPRIGHT
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
         profile = picture.info.get("icc_profile") or b""
         if deep:
@@ -107,7 +115,7 @@ def read_image(path: str | Path) -> Image:
         curve = grey_curve(profile)
         if curve is not None:
             pixels = _through_curve(pixels, curve)
-        return Image(pixels, alpha, sound_profile(profile, b"RGB "), kind, encoding)
+        return Image(pixels, alpha, sound_profile(profile, b"RGB "), kind, encoding, orientation)
 
 
 @contextmanager
@@ -163,23 +171,10 @@ def _decode(picture: PIL.Image.Image, profile: bytes) -> tuple[Pixels, Pixels | 
 
 
 def _decode_deep(picture: PIL.Image.Image, data: bytes) -> tuple[Pixels, Pixels | None]:
-    orientation = picture.getexif().get(0x0112, 1)
-    if picture.format == "TIFF":
-        orientation = 1  # OpenCV turns these itself
+    orientation = UPRIGHT if picture.format == "TIFF" else orientation_of(picture)  # OpenCV turns those itself
     picture.load()  # OpenCV returns what is left of a cut file; Pillow raises
     pixels, alpha = read_deep(data)
-    return _turned(pixels, orientation), None if alpha is None else _turned(alpha, orientation)
-
-
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """By the numbers of EXIF: 5 to 8 exchange rows and columns, the others mirror."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    return turned(pixels, orientation), None if alpha is None else turned(alpha, orientation)
 
 
 def _through_curve(pixels: Pixels, curve: NDArray[np.uint8]) -> Pixels:
@@ -196,7 +191,8 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None) -
         quality: 1..100, for JPEG, WebP, AVIF and HEIC; by default that of the original.
 
     Raises:
-        MediaError: the format holds no transparency or no 16 bits and the picture has them, or writing fails.
+        MediaError: the format holds no transparency, no 16 bits or no orientation and the picture has them, or
+            writing fails.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -213,12 +209,28 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None) -
             data = encode(image.pixels, None if opaque else image.alpha, image.profile)
         else:
             data = _encode(image, kind, opaque, quality)
+        _check_geometry(data, image)
     with replacing(path) as partial:
         partial.write_bytes(data)
 
 
+def _check_geometry(data: bytes, image: Image) -> None:
+    """Hold the file that is about to be written to the size and the orientation that it must have.
+
+    Raises:
+        MediaError: it has others, and coordinates of the original would not be valid any more.
+    """
+    height, width = image.pixels.shape[:2]
+    with PIL.Image.open(BytesIO(data)) as written:
+        orientation = orientation_of(written)  # Pillow turns TIFF itself
+        upright = written.size if written.format == "TIFF" else stored_size(written.size, orientation)
+    if upright != (width, height) or orientation != image.orientation:
+        raise MediaError(f"cannot be stored with the EXIF orientation {image.orientation}, which its labels need")
+
+
 def _encode(image: Image, kind: str, opaque: bool, quality: int | None) -> bytes:
-    samples = image.pixels if opaque or image.alpha is None else np.dstack([image.pixels, image.alpha])
+    upright = image.pixels if opaque or image.alpha is None else np.dstack([image.pixels, image.alpha])
+    samples = turned_back(upright, image.orientation)
     encoding = image.encoding
     options: dict[str, object] = {"quality": encoding.quality if quality is None else quality}
     match kind:
@@ -230,6 +242,8 @@ def _encode(image: Image, kind: str, opaque: bool, quality: int | None) -> bytes
             options["lossless"] = encoding.lossless and quality is None
         case "TIFF":
             options = {"compression": "tiff_adobe_deflate"}
+    if image.orientation != UPRIGHT:
+        options["exif"] = exif_of(image.orientation)
     if image.profile:
         options["icc_profile"] = image.profile
     file = BytesIO()
