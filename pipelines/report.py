@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+VERSIONS = {name: version(name) for name in ("anonymizer", "torch", "openvino", "av")}
+"""Of the programs that decide how results look."""
+
 
 @dataclass
 class Result:
@@ -251,7 +254,7 @@ def made_with() -> dict[str, Any]:
     from anonymizer.models import MODELS
 
     return {
-        "versions": {name: version(name) for name in ("anonymizer", "torch")},
+        "versions": VERSIONS,
         "weights": {name: model.sha256 for name, model in MODELS.items()},
     }
 

@@ -15,7 +15,6 @@ import secrets
 import shutil
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,10 @@ from anonymizer.media.encoders import container_for
 from anonymizer.media.files import cause_of, replacing
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
-from anonymizer.models import MODELS
 from anonymizer.smooth import REACH
 from anonymizer.track import ahead
 from pipelines.plan import Job
+from pipelines.report import made_with
 from pipelines.settings import OutputConfig
 
 LENGTH = 1500
@@ -211,9 +210,7 @@ def _fingerprint(job: Job, config: Config, output: OutputConfig, segments: tuple
     """16 digits that change with whatever changes the result."""
     with job.source.path.open("rb") as file:
         source = hashlib.file_digest(file, "blake2b").hexdigest()
-    versions = {name: version(name) for name in ("anonymizer", "torch", "openvino", "av")}
-    weights = {name: model.sha256 for name, model in MODELS.items()}
-    facts = [source, config.as_dict(), asdict(output), [asdict(segment) for segment in segments], versions, weights]
+    facts = [source, config.as_dict(), asdict(output), [asdict(segment) for segment in segments], made_with()]
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
 
 
