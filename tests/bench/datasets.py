@@ -3,7 +3,8 @@
 They are repeated and renamed, with a label beside each, and go through the command as a folder, a zip and a tar of the
 same files. Printed are photographs a second of each, without start-up, over those of a bare loop that reads, anonymizes
 and writes one after the other; whether members and labels are the same; how much faster two workers are than one, on
-a core each; and how many results a second the ledger takes.
+a core each; and what bounds the process that shares out the work: how many results a second the ledger takes, how many
+files a second are found and planned, and the memory that each needs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,13 +28,14 @@ import click
 from anonymizer import Anonymizer, Config, GenerateConfig
 from anonymizer.media import read_image, write_image
 from pipelines.images import as_frames
-from pipelines.inputs import Kind, Source, kind_of
+from pipelines.inputs import Kind, Source, find, kind_of
 from pipelines.ledger import Ledger
-from pipelines.plan import Job
+from pipelines.plan import Job, plan
 from pipelines.report import Result
 
+PROGRAM = ("-m", "pipelines.cli")
 BARE = 500  # photographs of the bare loop
-RESULTS = 20_000  # that the ledger takes
+RESULTS = 20_000  # that the ledger takes, and files that are planned
 
 
 def make(photos: Path, folder: Path, count: int) -> None:
@@ -68,14 +71,14 @@ def pack(folder: Path) -> tuple[Path, Path]:
     return packed, shard
 
 
-def command(source: Path, target: Path, *options: str, cores: set[int] | None = None) -> float:
+def command(
+    source: Path, target: Path, *options: str, cores: set[int] | None = None, program: Sequence[str] = PROGRAM
+) -> float:
     """Seconds that the command takes."""
     limit = (lambda: os.sched_setaffinity(0, cores)) if cores else None
-    arguments = ["run", str(source), "-o", str(target), "--seed", "1", *options]
+    arguments = [sys.executable, *program, "run", str(source), "-o", str(target), "--seed", "1", *options]
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments], check=True, preexec_fn=limit, capture_output=True
-    )
+    subprocess.run(arguments, check=True, preexec_fn=limit, capture_output=True)
     return time.perf_counter() - start
 
 
@@ -89,6 +92,27 @@ def bare(folder: Path, target: Path) -> float:
         pixels = anonymizer.stills(as_frames(image)).frames.pixels[0].numpy()
         write_image(target / f"{number}{path.suffix}", image.with_pixels(pixels))
     return len(photos) / (time.perf_counter() - start)
+
+
+def planning(photo: Path, folder: Path) -> tuple[float, float]:
+    """Photographs a second that are found, planned and noted before the work begins; bytes of memory for each."""
+    for number in range(RESULTS):
+        place = folder / "many" / f"{number // 1000:03}"
+        place.mkdir(parents=True, exist_ok=True)
+        os.link(photo, place / f"{number:06}{photo.suffix}")
+
+    def planned(output: Path) -> list[Job]:
+        with closing(Ledger(output, {})) as record:
+            return record.left(plan(find([folder / "many"]), [folder / "many"], output))
+
+    start = time.perf_counter()
+    planned(folder / "first")
+    seconds = time.perf_counter() - start
+    tracemalloc.start()
+    jobs = planned(folder / "second")
+    memory = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return len(jobs) / seconds, memory / len(jobs)
 
 
 def ledger(folder: Path) -> float:
@@ -130,6 +154,8 @@ def main(photos: Path, count: int, shared: int) -> None:
         two = command(work / "few", work / "by two", "--workers", "2", cores={first, second})
         click.echo(f"two workers: {one / two:.2f} times as fast as one ({one:.1f} s, {two:.1f} s, with start-up)")
         click.echo(f"the ledger: {ledger(work):.0f} results a second")
+        rate, memory = planning(next((work / "one").rglob("*.[jp]*g")), work)
+        click.echo(f"planning: {rate:.0f} photographs a second, {memory:.0f} bytes of memory for each")
 
 
 if __name__ == "__main__":
