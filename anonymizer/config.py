@@ -81,6 +81,10 @@ class GenerateConfig:
             raise ConfigError(f"the seed must lie between 0 and {SEEDS - 1}, not at {self.seed}")
 
 
+MACHINE = ("device", "batch_size")
+"""Settings of ``Config`` that do not decide how results look, but for rounding."""
+
+
 @dataclass(frozen=True)
 class Config:
     """All settings of one run.

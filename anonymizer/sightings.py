@@ -5,6 +5,7 @@ Embeddings of people are personal data: whoever writes such files deletes them w
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,18 +14,21 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces, Frames
-from anonymizer.errors import LeakError, MediaError
+from anonymizer.errors import LeakError, PassingError
 from anonymizer.generate.seeds import digest
 from anonymizer.media.files import cause_of, replacing
 from anonymizer.people import People
 
 NOBODY = -2
 """In place of a number: no face, as it turned out."""
+
+DIGEST = 32
+"""Bytes at the beginning of a file: the BLAKE2 of all that follows."""
 
 
 @dataclass(frozen=True)
@@ -90,28 +94,30 @@ class Sightings:
         """
         tensors = {"times": self.times, **{f"people.{number}": looks for number, looks in self.people.items()}}
         tensors |= {f"faces.{field.name}": getattr(self.faces, field.name) for field in fields(Faces)}
-        rest = {
+        rest: dict[str, object] = {
             "first": self.first,
             "doubtful": sorted(self.doubtful),
             "pictures": list(self.pictures.items()),
             "source": self.source,
         }
+        tensors["rest"] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
+        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         with replacing(path) as partial:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"rest": json.dumps(rest)}
-            )
+            partial.write_bytes(_digest(data) + data)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what ``save`` wrote.
 
         Raises:
-            MediaError: it is missing or damaged.
+            PassingError: it is missing or altered, and has to be made again.
         """
         try:
-            with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                rest = json.loads(file.metadata()["rest"])
+            content = path.read_bytes()
+            if content[:DIGEST] != _digest(content[DIGEST:]):
+                raise ValueError("altered")
+            tensors = load(content[DIGEST:])
+            rest = json.loads(bytes(tensors["rest"].tolist()))
             return cls(
                 first=rest["first"],
                 times=tensors["times"],
@@ -122,7 +128,7 @@ class Sightings:
                 source=rest["source"],
             )
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise MediaError(f"the faces of a segment are missing: {cause_of(error)}", path=path) from error
+            raise PassingError(f"the faces of a segment are missing: {cause_of(error)}", path=path) from error
 
     def between(self, start: int, stop: int) -> Faces:
         """The faces of the frames with these numbers in the video, as one batch that begins with ``start``.
@@ -154,6 +160,19 @@ class Sightings:
         new = torch.tensor([known[number] for number in self.faces.tracks.tolist()], dtype=torch.int64)
         faces = replace(self.faces, tracks=new)[new != NOBODY]
         return replace(self, faces=replace(faces, tracks=_once_a_frame(faces)))
+
+
+def mark_of(path: Path) -> str:
+    """What tells a file of ``Sightings`` from all others; empty if there is none that is whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""
+    return content[:DIGEST].hex() if content[:DIGEST] == _digest(content[DIGEST:]) else ""
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
 
 
 def _once_a_frame(faces: Faces) -> Tensor:

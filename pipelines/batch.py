@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from anonymizer.config import Config
+from anonymizer.errors import AnonymizerError
+from anonymizer.media.video import VideoReader
 from pipelines.inputs import Kind
 from pipelines.jobs import anonymize
 from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.segments import anonymize_in_segments
 from pipelines.settings import OutputConfig
-from pipelines.split import Split, split
+from pipelines.split import LENGTH, folders, split
 from pipelines.workers import Workers, share
 
 if TYPE_CHECKING:
@@ -52,28 +54,26 @@ def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Itera
 
 def anonymize_all(jobs: Sequence[Job], workers: Workers, config: Config, output: OutputConfig) -> Iterator[Result]:
     """Do ``jobs``; long videos, last, in segments, so that all workers share each and little is lost with one."""
-    long: list[Split] = []
-    others: list[Job] = []
-    for job in jobs:
-        result = Result(job)
+    least = SHARED if workers.count > 1 else ALONE
+    long = [job for job in jobs if _may_be_long(job, least)]
+    yield from spread([job for job in jobs if job not in long], workers, output)
+    for job in long:
+        result, work = Result(job), None
         with result.guarded():
-            if work := _split(job, workers, config, output):
-                long.append(work)
-            else:
-                others.append(job)
-        if result.error:
-            yield result
-    yield from spread(others, workers, output)
-    for work in long:
-        done = anonymize_in_segments(work, workers)
-        yield from spread([work.job], workers, output) if done is None else [done]
+            work = split(job, config, output, least=least)
+        done = anonymize_in_segments(work, workers) if work else result if result.error else None
+        yield from [done] if done else spread([job], workers, output)
 
 
-def _split(job: Job, workers: Workers, config: Config, output: OutputConfig) -> Split | None:
-    """The segments of a long video of this machine; None of anything else."""
+def _may_be_long(job: Job, least: int) -> bool:
+    """Whether it is a video of this machine that may have ``least`` segments, or of which some were done before."""
     if job.source.kind is not Kind.VIDEO or job.source.origin or job.destination:
-        return None
-    return split(job, config, output, least=SHARED if workers.count > 1 else ALONE)
+        return False
+    try:
+        with VideoReader(job.source.path) as reader:
+            return not 0 < reader.info.frames < least * LENGTH or bool(folders(job.target))
+    except AnonymizerError:  # which is told when it is worked on
+        return False
 
 
 def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]]) -> Iterator[Result]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from anonymizer.config import Config
+from anonymizer.config import MACHINE, Config
 from anonymizer.media.files import remove_partials
 from pipelines.batch import anonymize_all, persistently
 from pipelines.cluster import Cluster
@@ -24,10 +24,8 @@ from pipelines.plan import Job, plan, root
 from pipelines.progress import progress, say
 from pipelines.report import Tally, as_dict, made_with
 from pipelines.settings import OutputConfig
+from pipelines.split import folders, forget
 from pipelines.workers import Alone, Load, Local, Workers
-
-MACHINE = ("device", "batch_size")
-"""Settings that do not decide how outputs look, but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,14 @@ class Run:
         return {**config, "output": asdict(self.written), **made_with()}
 
     def _plan(self, found: Found, ledger: Ledger) -> list[Job]:
-        may_replace = (lambda target: True) if self.force else ledger.is_ours
+
+        def may_replace(target: Path) -> bool:  # a run may have been killed just when a long video was done
+            return self.force or ledger.is_ours(target) or bool(folders(target))
+
         jobs = plan(found, self.inputs, self.output, self.reports, may_replace=may_replace)
         _tell(found)
+        for job in jobs if self.force else ():
+            forget(job.target)
         if isinstance(self._root, Path) and not ledger.is_new():
             remove_partials(self._root)
         return jobs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,17 +17,17 @@ from anonymizer.agree import agree
 from anonymizer.anonymize import Anonymized
 from anonymizer.aspects import SETTLED
 from anonymizer.batches import Faces, Frames
-from anonymizer.errors import ConfigError, LeakError, SeekError
+from anonymizer.errors import ConfigError, LeakError, PassingError, SeekError
 from anonymizer.media.parts import Part, PartWriter, is_written, join
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
 from anonymizer.people import People
 from anonymizer.prefetch import prefetch
-from anonymizer.sightings import Sightings
+from anonymizer.sightings import Sightings, mark_of
 from anonymizer.smooth import REACH
-from pipelines.progress import progress
+from pipelines.progress import progress, say
 from pipelines.report import Result
-from pipelines.split import Segment, Split
+from pipelines.split import Agreed, Segment, Split
 from pipelines.video import BATCHES_AHEAD, tell_left_out
 
 if TYPE_CHECKING:
@@ -96,6 +96,16 @@ def anonymize_in_segments(work: Split, workers: Workers) -> Result | None:
         None if the video turns out to be one that cannot be split.
     """
     result, start = Result(work.job), time.perf_counter()
+    try:
+        return _in_stages(work, workers, result)
+    except KeyboardInterrupt:
+        say(f"{work.job.source.name}: what is done is kept for the same command in {work.folder}", err=True)
+        raise
+    finally:
+        result.seconds = time.perf_counter() - start
+
+
+def _in_stages(work: Split, workers: Workers, result: Result) -> Result | None:
     for stage in stages(work):
         told = _run([step for step in stage if not step.done], workers, work.job)
         if any(step.seek for step in told):
@@ -110,16 +120,17 @@ def anonymize_in_segments(work: Split, workers: Workers) -> Result | None:
         result.sign()
     if result.error and not result.passing:
         work.discard()
-    result.seconds = time.perf_counter() - start
     return result
 
 
 def _run(steps: list[Step], workers: Workers, job: Job) -> list[_Told]:
+    """What becomes of ``steps``; when one has failed, no other is begun."""
     if not steps:
         return []
-    told = []
+    told: list[_Told] = []
+    tasks = (_Task(step) for step in steps if not any(other.error or other.seek for other in told))
     with progress(f"{job.source.name}: {type(steps[0]).__name__.lower()}", len(steps), "steps") as advance:
-        for _, value, lost in workers.run(map(_Task, steps)):
+        for _, value, lost in workers.run(tasks):
             told.append(_Told(f"{job.source.name}: {lost}", True, False) if lost else value)
             advance(1)
     return told
@@ -135,7 +146,7 @@ class Track:
     @property
     def done(self) -> bool:
         """Whether its file is there."""
-        return self.work.faces(self.number).exists()
+        return bool(mark_of(self.work.faces(self.number)))
 
     def run(self, anonymizer: Anonymizer) -> None:
         """See ``Step``."""
@@ -162,13 +173,20 @@ class Agree:
 
     @property
     def done(self) -> bool:
-        """Whether its file is there."""
-        return self.work.has_people()
+        """Whether its file is there, and is about the faces that are."""
+        with suppress(PassingError):
+            return self.work.people().marks == self._marks()
+        return False
 
     def run(self, anonymizer: Anonymizer) -> None:
         """See ``Step``."""
+        marks = self._marks()
         segments = (Sightings.load(self.work.faces(number)) for number in range(len(self.work.segments)))
-        self.work.keep_people(*agree(segments, [segment.own for segment in self.work.segments]))
+        tables, source = agree(segments, [segment.own for segment in self.work.segments])
+        self.work.keep_people(Agreed(tables, source, marks))
+
+    def _marks(self) -> list[str]:
+        return [mark_of(self.work.faces(number)) for number in range(len(self.work.segments))]
 
 
 @dataclass(frozen=True)
@@ -211,12 +229,14 @@ class Render:
             part.close(reader.end, {"faces": dict(counted.faces)})
 
     def _rendered(self, batches: Iterable[Frames], anonymizer: Anonymizer, timeline: Timeline) -> Iterator[Anonymized]:
-        tables, source = self.work.people()
-        found = Sightings.load(self.work.faces(self.number)).renumbered(tables[self.number])
+        agreed, faces = self.work.people(), self.work.faces(self.number)
+        if mark_of(faces) != agreed.marks[self.number]:
+            raise PassingError("the faces of a segment are not those that were agreed on", path=faces)
+        found = Sightings.load(faces).renumbered(agreed.tables[self.number])
         # before each joint both segments choose portraits whatever came before, so that they choose the same
         fresh = {segment.start - SETTLED - found.first for segment in self.work.segments[1:]}
         pairs = _paired(batches, found, timeline)
-        return anonymizer.render(pairs, secret=self.work.secret(), source=bytes.fromhex(source), fresh=fresh)
+        return anonymizer.render(pairs, secret=self.work.secret(), source=bytes.fromhex(agreed.source), fresh=fresh)
 
 
 def finish(work: Split, result: Result) -> None:

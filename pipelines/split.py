@@ -7,21 +7,21 @@ look anyway, a little after a key frame.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import re
 import secrets
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from anonymizer.config import SEEDS, Config
-from anonymizer.errors import MediaError, SeekError
+from anonymizer.config import MACHINE, SEEDS, Config
+from anonymizer.errors import MediaError, PassingError, SeekError
 from anonymizer.media.encoders import container_for
 from anonymizer.media.files import cause_of, replacing
+from anonymizer.media.output import check_writable
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
 from anonymizer.smooth import REACH
@@ -35,6 +35,9 @@ LENGTH = 1500
 
 LEAD = 32
 """Frames before a segment, at least, from which what is remembered of faces is known: portraits, light, failures."""
+
+SUFFIX = ".segments"
+"""Of folders with work on a video."""
 
 UNDIVIDED = "mpegts"
 """The container whose packets must hold what others hold once; such files are not joined."""
@@ -77,6 +80,21 @@ def cut(timeline: Timeline, config: Config, length: int) -> tuple[Segment, ...]:
 
 
 @dataclass(frozen=True)
+class Agreed:
+    """Who is who in a video; see ``agree``.
+
+    Attributes:
+        tables: for each segment, the numbers in the whole video of those that it has itself.
+        source: names the video.
+        marks: of the files of faces that this is about, by segment.
+    """
+
+    tables: list[dict[int, int]]
+    source: str
+    marks: list[str]
+
+
+@dataclass(frozen=True)
 class Split:
     """A video that is worked on in segments. Small, and can be sent anywhere; it depends on nothing but files.
 
@@ -108,18 +126,19 @@ class Split:
         """From which personas are drawn."""
         return int(self._read("secret.json"))
 
-    def people(self) -> tuple[list[dict[int, int]], str]:
-        """See ``agree``."""
+    def people(self) -> Agreed:
+        """Who is who.
+
+        Raises:
+            PassingError: nobody knows yet.
+        """
         values = self._read("people.json")
-        return [{int(old): new for old, new in table.items()} for table in values["tables"]], values["source"]
+        tables = [{int(old): new for old, new in table.items()} for table in values.pop("tables")]
+        return Agreed(tables, **values)
 
-    def keep_people(self, tables: list[dict[int, int]], source: str) -> None:
+    def keep_people(self, agreed: Agreed) -> None:
         """Write what ``people`` reads."""
-        self._write("people.json", {"tables": tables, "source": source})
-
-    def has_people(self) -> bool:
-        """Whether ``people`` can be read."""
-        return (self.folder / "people.json").exists()
+        self._write("people.json", asdict(agreed))
 
     def faces(self, number: int) -> Path:
         """Where the faces of a segment are."""
@@ -134,11 +153,7 @@ class Split:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def prepare(self, timeline: Timeline) -> None:
-        """Make the folder, or go on with one that is there; delete those of other sources or settings."""
-        target = self.job.target
-        for other in target.parent.glob(f".{glob.escape(target.name)}.*"):
-            if other != self.folder and re.fullmatch(r"[0-9a-f]{16}\.segments", other.name[len(target.name) + 2 :]):
-                shutil.rmtree(other, ignore_errors=True)
+        """Make the folder, or go on with one that is there."""
         try:
             self.folder.mkdir(0o700, exist_ok=True)
         except OSError as error:
@@ -159,15 +174,15 @@ class Split:
         try:
             return json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise MediaError(f"work on a video is missing: {cause_of(error)}", path=path) from error
+            raise PassingError(f"work on a video is missing: {cause_of(error)}", path=path) from error
 
 
 def split(job: Job, config: Config, output: OutputConfig, length: int = LENGTH, least: int = 2) -> Split | None:
-    """Decide on the segments of a video, and make the folder for them.
+    """Decide on the segments of a video, and on the folder for them: one that was begun is used, all others go.
 
     Args:
         length: frames of a segment, at least.
-        least: segments from which splitting is worth it.
+        least: segments from which splitting is worth it, unless it was begun.
 
     Returns:
         None if it is too short, or has to be read from start to end: no index, key frames that are none, frames
@@ -175,8 +190,34 @@ def split(job: Job, config: Config, output: OutputConfig, length: int = LENGTH, 
 
     Raises:
         ConfigError: the target cannot be written.
-        MediaError: the source cannot be read, or the folder cannot be written to.
+        MediaError: the source cannot be read, the folder cannot be written to, or the sound does not fit the target.
     """
+    begun = folders(job.target)
+    found = _found(job, config, output, length, least, begun)
+    for folder in begun:
+        if not found or folder != found[0].folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not found:
+        return None
+    work, timeline = found
+    work.prepare(timeline)
+    return work
+
+
+def folders(target: Path) -> list[Path]:
+    """The folders of work on ``target`` that was begun, by any run."""
+    return [path for path in target.parent.glob(f".{_digits(target.name)}.*{SUFFIX}") if path.is_dir()]
+
+
+def forget(target: Path) -> None:
+    """Delete all work on ``target`` that was begun."""
+    for folder in folders(target):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _found(
+    job: Job, config: Config, output: OutputConfig, length: int, least: int, begun: Collection[Path]
+) -> tuple[Split, Timeline] | None:
     path = job.source.path
     if container_for(job.target).format == UNDIVIDED:
         return None
@@ -186,18 +227,22 @@ def split(job: Job, config: Config, output: OutputConfig, length: int = LENGTH, 
     except SeekError:
         return None
     segments = cut(timeline, config, length)
-    if len(segments) < least or not _can_be_cut(path, timeline, segments):
+    if len(segments) < (2 if begun else least) or not _can_be_cut(job, output, timeline, segments):
         return None
+    name = f".{_digits(job.target.name)}.{_fingerprint(job, config, output, segments)}{SUFFIX}"
+    work = Split(job, config, output, job.target.with_name(name), state, segments)
+    return (work, timeline) if len(segments) >= least or work.folder in begun else None
+
+
+def _can_be_cut(job: Job, output: OutputConfig, timeline: Timeline, segments: tuple[Segment, ...]) -> bool:
+    """Whether each segment begins as it should when it is read from the middle of the file.
+
+    Raises:
+        ConfigError, MediaError: the result could not be written: that is to be known before all the work.
+    """
     job.make_folder()
-    name = f".{job.target.name}.{_fingerprint(job, config, output, segments)}.segments"
-    found = Split(job, config, output, job.target.with_name(name), state, segments)
-    found.prepare(timeline)
-    return found
-
-
-def _can_be_cut(path: Path, timeline: Timeline, segments: tuple[Segment, ...]) -> bool:
-    """Whether each segment begins as it should when it is read from the middle of the file."""
-    with VideoReader(path) as reader:
+    with VideoReader(job.source.path) as reader:
+        check_writable(job.target, reader.info, output.codec, output.crf, output.encoder, output.audio)
         try:
             for segment in segments:
                 list(reader.excerpt(timeline, segment.lead, segment.lead + 1, 1))
@@ -210,8 +255,13 @@ def _fingerprint(job: Job, config: Config, output: OutputConfig, segments: tuple
     """16 digits that change with whatever changes the result."""
     with job.source.path.open("rb") as file:
         source = hashlib.file_digest(file, "blake2b").hexdigest()
-    facts = [source, config.as_dict(), asdict(output), [asdict(segment) for segment in segments], made_with()]
-    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
+    settings = {name: value for name, value in config.as_dict().items() if name not in MACHINE}
+    facts = [source, settings, asdict(output), [asdict(segment) for segment in segments], made_with()]
+    return _digits(json.dumps(facts))
+
+
+def _digits(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _state(path: Path) -> tuple[int, int]:

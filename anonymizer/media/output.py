@@ -27,6 +27,18 @@ AudioMode = Literal["keep", "drop", "disguise"]
 MAX_TIMESCALE = 2**31 - 1
 
 
+def check_writable(
+    path: Path, info: VideoInfo, codec: str | None, crf: int | None, encoder: str | None, audio: AudioMode
+) -> None:
+    """Begin to write, and leave nothing behind.
+
+    Raises:
+        ConfigError, MediaError: see ``Output``.
+    """
+    output = Output(path, info, codec, crf, encoder, "drop" if audio == "disguise" else audio)  # a voice always fits
+    output.__exit__(MediaError, None, None)
+
+
 class Output:
     """The file appears under its name when the block ends well, after ``finish``; otherwise nothing is left behind.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from av import Packet
 from av.container import OutputContainer
 
 from anonymizer.batches import Frames
-from anonymizer.errors import MediaError
+from anonymizer.errors import MediaError, PassingError
 from anonymizer.media.encoders import codec_for, container_for
 from anonymizer.media.files import cause_of, replacing
 from anonymizer.media.output import AudioMode, Output
@@ -65,14 +66,14 @@ class Part:
         """The table of the packets in ``path``.
 
         Raises:
-            MediaError: there is no such part.
+            PassingError: there is no such part, and it has to be made again.
         """
         try:
             values = json.loads(_table(path).read_text())
             entries = tuple(Entry(*entry) for entry in values.pop("entries"))
             return cls(entries=entries, **values)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise MediaError(f"a part of the video is missing: {cause_of(error)}", path=path) from error
+            raise PassingError(f"a part of the video is missing: {cause_of(error)}", path=path) from error
 
     @property
     def delay(self) -> int:
@@ -82,11 +83,12 @@ class Part:
 
 
 def is_written(path: Path) -> bool:
-    """Whether the part with packets in ``path`` is there, as long as it was."""
+    """Whether the part with packets in ``path`` is there, as it was written."""
     try:
-        return path.stat().st_size == sum(entry.size for entry in Part.read(path).entries)
-    except (MediaError, OSError):
+        deque(_packets(path, Part.read(path)), maxlen=0)
+    except PassingError:
         return False
+    return True
 
 
 def _table(path: Path) -> Path:
@@ -199,8 +201,8 @@ def join(
 
     Raises:
         ConfigError: see ``VideoWriter``.
-        MediaError: a part is missing, altered or encoded in another way, a frame is missing or at another time than
-            that of the original, or writing fails.
+        MediaError: a part is encoded in another way, a frame is missing or at another time than that of the original,
+            or writing fails. ``PassingError`` if a part is missing or altered.
     """
     tables = [Part.read(part) for part in parts]
     if tuple(time for table in tables for time in sorted(e.time for e in table.entries)) != timeline.times:
@@ -224,7 +226,7 @@ def _packets(path: Path, table: Part) -> Iterator[tuple[bytes, Entry]]:
     """The packets of a part.
 
     Raises:
-        MediaError: they are not those of the table.
+        PassingError: they are not those of the table.
     """
     digest = hashlib.blake2b()
     try:
@@ -235,9 +237,9 @@ def _packets(path: Path, table: Part) -> Iterator[tuple[bytes, Entry]]:
                 yield data, entry
             altered = file.read(1) != b"" or digest.hexdigest() != table.digest
     except OSError as error:
-        raise MediaError(f"a part of the video is missing: {cause_of(error)}", path=path) from error
+        raise PassingError(f"a part of the video is missing: {cause_of(error)}", path=path) from error
     if altered:
-        raise MediaError("a part of the video was altered", path=path)
+        raise PassingError("a part of the video was altered", path=path)
 
 
 def _durations(timeline: Timeline, last: Part) -> Iterator[int]:
