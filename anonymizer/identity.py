@@ -1,6 +1,6 @@
 """Describes faces so that people can be told apart: how clear a view is, and 128 numbers for it.
 
-These embeddings are personal data: they live in memory only, as long as the video that they come from.
+These embeddings are personal data: they are kept no longer than the work on the video that they come from.
 """
 
 from __future__ import annotations

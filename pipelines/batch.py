@@ -40,9 +40,13 @@ class Piece:
         return anonymize(list(self.left), anonymizer, self._output)
 
 
-def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Iterator[Result]:
-    """Do ``jobs``; results come as they are ready. What was in the hands of a worker that died has failed."""
-    pieces = [Piece(part, output) for part in share(jobs, PIECES * workers.count, PIECE)]
+def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig, most: int = PIECE) -> Iterator[Result]:
+    """Do ``jobs``; results come as they are ready. What was in the hands of a worker that died has failed.
+
+    Args:
+        most: jobs that are sent together.
+    """
+    pieces = [Piece(part, output) for part in share(jobs, PIECES * workers.count, most)]
     for task, value, lost in workers.run(pieces):
         assert isinstance(task, Piece)
         if not lost:
@@ -52,11 +56,16 @@ def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig) -> Itera
             yield Result(job, error=f"{job.source.name}: {lost}", passing=True)
 
 
-def anonymize_all(jobs: Sequence[Job], workers: Workers, config: Config, output: OutputConfig) -> Iterator[Result]:
-    """Do ``jobs``; long videos, last, in segments, so that all workers share each and little is lost with one."""
+def anonymize_all(
+    workers: Workers, config: Config, output: OutputConfig, jobs: Sequence[Job], attempt: int = 1
+) -> Iterator[Result]:
+    """Do ``jobs``; long videos, last, in segments, so that all workers share each and little is lost with one.
+
+    At the second attempt each is sent alone: if it kills its worker, no other is lost with it.
+    """
     least = SHARED if workers.count > 1 else ALONE
     long = [job for job in jobs if _may_be_long(job, least)]
-    yield from spread([job for job in jobs if job not in long], workers, output)
+    yield from spread([job for job in jobs if job not in long], workers, output, PIECE if attempt == 1 else 1)
     for job in long:
         result, work = Result(job), None
         with result.guarded():
@@ -76,11 +85,11 @@ def _may_be_long(job: Job, least: int) -> bool:
         return False
 
 
-def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job]], Iterator[Result]]) -> Iterator[Result]:
+def persistently(jobs: Sequence[Job], do: Callable[[Sequence[Job], int], Iterator[Result]]) -> Iterator[Result]:
     """Do ``jobs``, and those that failed for a reason that may pass again later, with longer and longer pauses."""
     for attempt in range(1, TRIES + 1):
         again = []
-        for result in do(jobs):
+        for result in do(jobs, attempt):
             result.tries = attempt
             if result.passing and attempt < TRIES:
                 again.append(result.job)

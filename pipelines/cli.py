@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,9 @@ class Cli(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; SIGTERM ends it like Ctrl-C."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(context)

@@ -24,6 +24,8 @@ HERE = "local"
 CORES = 4
 """Of a worker without a GPU: as many as a video has stages."""
 
+PATIENCE = 300.0  # seconds until the cluster must have room for a worker, and that must have loaded its networks
+
 
 class _Actor:
     """Lives on some machine of the cluster, and holds the networks."""
@@ -32,10 +34,18 @@ class _Actor:
         self._load, self._config = load, config
         self._anonymizer: Anonymizer | None = None
 
+    def prepare(self) -> AnonymizerError | None:
+        """Load the networks; returns the error that ends the whole run, if they cannot be loaded."""
+        try:
+            self._anonymizer = self._load(self._config)
+        except AnonymizerError as error:
+            return error
+        return None
+
     def perform(self, task: Task) -> Iterator[Any]:
         """Yield what the task yields, or the error that ends the whole run."""
+        assert self._anonymizer
         try:
-            self._anonymizer = self._anonymizer or self._load(self._config)
             yield from task.perform(self._anonymizer)
         except AnonymizerError as error:
             yield error
@@ -80,42 +90,66 @@ class Cluster:
             num_gpus=min(1.0, gpus / self.count),
             scheduling_strategy="SPREAD",
         )
-        self._start: Callable[[], Any] = lambda: actor.remote(load, config)
-        self._actors = [self._start() for _ in range(self.count)]
+        self._new: Callable[[], Any] = lambda: actor.remote(load, config)
+        self._deaths = 0
+        self._idle: list[Any] = []
+        self._coming: dict[Any, Any] = {}  # by what tells that it is ready: an actor that the cluster finds a place for
+        self._busy: dict[Any, tuple[Any, Task]] = {}  # by what it yields: an actor and its task
+        for _ in range(self.count):
+            self._start()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Event]:
-        left, deaths = iter(tasks), 0
-        busy: dict[Any, tuple[Any, Task]] = {}  # by what an actor yields: the actor and its task
-        idle: list[Any] = list(self._actors)
-        while True:
-            while idle and (task := next(left, None)) is not None:
-                actor = idle.pop()
-                busy[actor.perform.options(num_returns="streaming").remote(task)] = actor, task
-            if not busy:
-                return
-            for stream in self._ray.wait(list(busy), fetch_local=False)[0]:
-                actor, task = busy[stream]
-                try:
-                    value = self._ray.get(next(stream))
-                    if isinstance(value, AnonymizerError):
-                        raise value
-                    deaths = 0
-                    yield Event(task, value)
-                    continue
-                except StopIteration:
-                    pass
-                except self._ray.exceptions.RayActorError as error:
-                    deaths += 1
-                    if deaths >= HOPELESS * self.count:
-                        raise AnonymizerError("workers of the cluster die one after the other") from error
-                    yield Event(task, lost="the worker of the cluster that worked on it died")
-                    self._actors.remove(actor)
-                    actor = self._start()
-                    self._actors.append(actor)
-                del busy[stream]
-                idle.append(actor)
+        left = iter(tasks)
+        task = next(left, None)
+        while task or self._busy:
+            while task and self._idle:
+                actor = self._idle.pop()
+                self._busy[actor.perform.options(num_returns="streaming").remote(task)] = actor, task
+                task = next(left, None)
+            patience = None if self._busy else PATIENCE
+            heard = self._ray.wait([*self._busy, *self._coming], fetch_local=False, timeout=patience)[0]
+            if not heard:
+                raise AnonymizerError(f"the cluster has had no room for a worker for {PATIENCE:.0f} seconds")
+            for source in heard:
+                if source in self._coming:
+                    self._arrive(source)
+                else:
+                    yield from self._listen(source)
 
     def close(self) -> None:
-        for actor in self._actors:
+        for actor in (*self._idle, *self._coming.values(), *(actor for actor, _ in self._busy.values())):
             self._ray.kill(actor)
         self._ray.shutdown()
+
+    def _start(self) -> None:
+        actor = self._new()
+        self._coming[actor.prepare.remote()] = actor
+
+    def _arrive(self, ready: Any) -> None:
+        actor = self._coming.pop(ready)
+        try:
+            if error := self._ray.get(ready):
+                raise error
+        except self._ray.exceptions.RayActorError as error:
+            self._deaths += 1
+            if self._deaths >= HOPELESS * self.count:
+                raise AnonymizerError("workers of the cluster die one after the other") from error
+            self._start()
+        else:
+            self._deaths = 0
+            self._idle.append(actor)
+
+    def _listen(self, stream: Any) -> Iterator[Event]:
+        actor, task = self._busy[stream]
+        try:
+            value = self._ray.get(next(stream))
+            if isinstance(value, AnonymizerError):
+                raise value
+            yield Event(task, value)
+        except StopIteration:
+            del self._busy[stream]
+            self._idle.append(actor)
+        except self._ray.exceptions.RayActorError:
+            del self._busy[stream]
+            self._start()
+            yield Event(task, lost="the worker of the cluster that worked on it died")

@@ -6,28 +6,24 @@ writes at a time. It holds names, sizes, hashes and counts; no pictures. Small r
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import os
 import secrets
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from platformdirs import user_state_path
-
-from anonymizer.errors import ConfigError, MediaError
-from anonymizer.media.files import Closing, cause_of
+from anonymizer.errors import AnonymizerError, ConfigError, MediaError
+from anonymizer.media.files import Closing
 from pipelines.inputs import Source
+from pipelines.ledger_files import ledger_of, locked
 from pipelines.places import Place
 from pipelines.plan import Job
-from pipelines.report import Result
-
-SUFFIX = ".ledger"
+from pipelines.report import Result, fingerprint
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -36,14 +32,18 @@ CREATE TABLE IF NOT EXISTS items (
     input TEXT NOT NULL,
     kind TEXT NOT NULL,
     state TEXT NOT NULL,            -- pending, done, failed, quarantined
-    identity TEXT NOT NULL,         -- size and time of the input when it was last planned
+    identity TEXT NOT NULL,         -- size, time and labels of the input when it was last planned
     tries INTEGER NOT NULL DEFAULT 0,
     hash_in TEXT, hash_out TEXT,    -- SHA-256
-    size_out INTEGER,
+    size_out INTEGER, time_out INTEGER,
     seconds REAL,
     result TEXT                     -- JSON: counts, what is missing, the error
 ) STRICT;
+CREATE TEMP TABLE planned (target TEXT PRIMARY KEY) STRICT;  -- the items that this run is about
 """
+
+
+_PLANNED = "SELECT state, result FROM items JOIN planned USING (target)"
 
 
 class State(StrEnum):
@@ -61,8 +61,17 @@ class State(StrEnum):
 
 class _Known(NamedTuple):
     state: str
+    input: str
     identity: str
     size_out: int | None
+    time_out: int | None
+    hash_out: str | None
+    result: str | None
+
+    def lines(self) -> Iterator[str]:
+        """What went wrong."""
+        result = json.loads(self.result or "{}")
+        yield from filter(None, [*result.get("missing", []), result.get("error")])
 
 
 class Ledger(Closing):
@@ -75,7 +84,9 @@ class Ledger(Closing):
 
     Attributes:
         secret: what personas are drawn from, the same until the run is complete.
-        notes: lines about outputs that have to be made again.
+        begun: whether a run before had anything to do with it.
+        notes: lines about outputs that have to be made again, and about what stays undone.
+        done: how many of the files of this run were done before.
 
     Raises:
         ConfigError: another run works with it, or it is of a run with other settings.
@@ -85,29 +96,44 @@ class Ledger(Closing):
     def __init__(self, root: Place | None, settings: dict[str, Any], *, force: bool = False) -> None:
         self.path = path = ledger_of(root) if root else None
         self.notes: list[str] = []
+        self.done = 0
         self._root = Path(root) if root else None
         with ExitStack() as undone:
-            self._lock = undone.enter_context(_locked(path)) if path else None
-            try:
+            self._lock = undone.enter_context(locked(path)) if path else None
+            with self._guarded():
                 self._base = undone.enter_context(closing(sqlite3.connect(path or ":memory:", isolation_level=None)))
                 self._open(settings, force)
-            except sqlite3.DatabaseError as error:
-                raise MediaError(f"the ledger cannot be used: {error}", path=path) from error
             undone.pop_all()
 
     def close(self) -> None:
-        """Give the file back. When nothing is left to do, the secret is forgotten."""
-        self._base.execute(
-            "DELETE FROM job WHERE key = 'secret' AND NOT EXISTS (SELECT 1 FROM items WHERE state != 'done')"
-        )
-        self._base.close()
-        if self._lock:
-            self._lock.close()
+        """Give the file back. When nothing of this run is left to do, the secret is forgotten."""
+        with ExitStack() as stack:
+            stack.enter_context(self._lock or nullcontext())
+            stack.enter_context(closing(self._base))
+            stack.enter_context(self._guarded())
+            if self._count("SELECT 1 FROM planned") and not self._count(f"{_PLANNED} WHERE state != 'done'"):
+                self._base.execute("DELETE FROM job WHERE key = 'secret'")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """
+        Raises:
+            MediaError: the file is damaged, or the disk is full.
+        """
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise MediaError(f"the ledger cannot be used: {error}", path=self.path) from error
+
+    def _count(self, query: str) -> int:
+        count: int = self._base.execute(f"SELECT COUNT(*) FROM ({query})").fetchone()[0]
+        return count
 
     def _open(self, settings: dict[str, Any], force: bool) -> None:
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = NORMAL")
         self._base.executescript(_TABLES)
+        self.begun = bool(self._count("SELECT 1 FROM items"))
         if force:
             self._base.execute("DELETE FROM items")
             self._base.execute("DELETE FROM job")
@@ -139,125 +165,120 @@ class Ledger(Closing):
         """Note where the report goes, which the next run may then replace."""
         self._value(f"report {report}", "")
 
-    def is_new(self) -> bool:
-        """Whether no run before knew of any item."""
-        return self._base.execute("SELECT 1 FROM items").fetchone() is None
-
     def _key(self, target: Path) -> str:
-        return str(target.relative_to(self._root) if self._root and target.is_relative_to(self._root) else target)
+        inside = self._root and target.is_relative_to(self._root)
+        return _text(target.relative_to(self._root) if self._root and inside else target)
 
-    def left(self, jobs: Sequence[Job], *, retry: bool = False) -> list[Job]:
+    def left(self, jobs: Sequence[Job], failures: list[AnonymizerError], *, retry: bool = False) -> list[Job]:
         """Those of ``jobs`` that are not done; all are known from now on.
 
-        A file that is done is done again, with a note, if it has changed or its output is gone.
+        A file that is done is done again, with a note, if it or its labels have changed or its output is gone.
 
         Args:
+            failures: takes those whose output is of another input.
             retry: whether to try again what is in quarantine.
+
+        Raises:
+            MediaError: the ledger cannot be written.
         """
-        left = []
-        self._base.execute("BEGIN")
-        for job in jobs:
-            identity, known = _identity(job.source), self._known(job)
-            if known and known.state == State.QUARANTINED and known.identity == identity and not retry:
-                continue
-            if known and known.state == State.DONE:
-                why = self._why_again(job, known, identity)
-                if not why:
-                    continue
-                self.notes.append(f"{job.source.name}: is done again: {why}")
-            left.append(job)
-            self._base.execute(
-                "INSERT OR REPLACE INTO items (target, input, kind, state, identity) VALUES (?, ?, ?, ?, ?)",
-                (self._key(job.target), job.source.name, job.source.kind, State.PENDING, identity),
-            )
-        self._base.execute("COMMIT")
+        with self._guarded():
+            self._base.execute("BEGIN")
+            left = [job for job in jobs if self._is_left(job, failures, retry)]
+            self._base.execute("COMMIT")
         return left
+
+    def _is_left(self, job: Job, failures: list[AnonymizerError], retry: bool) -> bool:
+        name, identity, known = job.source.name, _identity(job), self._known(job)
+        if known and known.state == State.DONE and known.input != _input(job.source) and known.identity != identity:
+            failures.append(MediaError(f"its result exists, of {known.input}: {job.result}", path=name))
+            return False
+        key = self._key(job.target)
+        self._base.execute("INSERT OR IGNORE INTO planned VALUES (?)", (key,))
+        if known and known.state == State.QUARANTINED and known.identity == identity and not retry:
+            self.notes += [f"{name}: is left out, as it failed (--retry tries again): {line}" for line in known.lines()]
+            return False
+        if known and known.state == State.DONE:
+            why = self._why_again(job, known, identity)
+            if not why:
+                self.notes += [f"{name}: is not whole: {line}" for line in known.lines()]
+                self.done += 1
+                return False
+            self.notes.append(f"{name}: is done again: {why}")
+        self._base.execute(
+            "INSERT OR REPLACE INTO items (target, input, kind, state, identity) VALUES (?, ?, ?, ?, ?)",
+            (key, _input(job.source), job.source.kind, State.PENDING, identity),
+        )
+        return True
 
     def _known(self, job: Job) -> _Known | None:
         row = self._base.execute(
-            "SELECT state, identity, size_out FROM items WHERE target = ?", (self._key(job.target),)
+            f"SELECT {', '.join(_Known._fields)} FROM items WHERE target = ?", (self._key(job.target),)
         ).fetchone()
         return _Known(*row) if row else None
 
     def _why_again(self, job: Job, known: _Known, identity: str) -> str:
         if known.identity != identity:
-            return "the input has changed"
-        size = job.size()
-        if size is None:
+            return "the input or its labels have changed"
+        if (size := job.size()) is None:
             return "its output is gone"
-        return "" if size == known.size_out else "its output was changed"
+        touched = not job.destination and job.target.stat().st_mtime_ns != known.time_out
+        same = size == known.size_out and not (touched and fingerprint(job.target) != known.hash_out)
+        return "" if same else "its output was changed"
 
     def record(self, result: Result) -> None:
-        """Note what became of one of the jobs, at once."""
-        state = State.DONE if result.error is None else State.QUARANTINED if result.passing else State.FAILED
-        self._base.execute(
-            "UPDATE items SET state = ?, tries = ?, hash_in = ?, hash_out = ?, size_out = ?, seconds = ?, result = ?"
-            " WHERE target = ?",
-            (
-                state,
-                result.tries,
-                result.hash_in,
-                result.hash_out,
-                result.size_out,
-                result.seconds,
-                json.dumps(result.as_dict()),
-                self._key(result.job.target),
-            ),
-        )
+        """Note what became of one of the jobs, at once.
 
-    def states(self) -> Counter[str]:
-        """How many items there are of each state."""
-        return Counter(dict(self._base.execute("SELECT state, COUNT(*) FROM items GROUP BY state")))
+        Raises:
+            MediaError: the ledger cannot be written.
+        """
+        state = State.DONE if result.error is None else State.QUARANTINED if result.passing else State.FAILED
+        facts = {
+            "state": state,
+            "tries": result.tries,
+            "hash_in": result.hash_in,
+            "hash_out": result.hash_out,
+            "size_out": result.size_out,
+            "time_out": result.time_out,
+            "seconds": result.seconds,
+            "result": json.dumps(result.as_dict()),
+        }
+        with self._guarded():
+            self._base.execute(
+                f"UPDATE items SET {', '.join(f'{name} = ?' for name in facts)} WHERE target = ?",
+                (*facts.values(), self._key(result.job.target)),
+            )
 
     def failures(self) -> int:
-        """Items that are not done, or of which something is missing."""
-        count: int = self._base.execute(
-            "SELECT COUNT(*) FROM items WHERE state != 'done' OR json_array_length(result, '$.missing') > 0"
-        ).fetchone()[0]
-        return count
+        """Files of this run that are not done, or of which something is missing."""
+        return self._count(f"{_PLANNED} WHERE state != 'done' OR json_array_length(result, '$.missing') > 0")
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """What became of all items that were tried, as in the report, with their state."""
-        for state, text in self._base.execute(
-            "SELECT state, result FROM items WHERE result IS NOT NULL ORDER BY rowid"
-        ):
+        """What became of all files of this run that were tried, by it or before, as in the report, with their state."""
+        for state, text in self._base.execute(f"{_PLANNED} WHERE result IS NOT NULL ORDER BY items.rowid"):
             yield {**json.loads(text), "state": state}
 
 
-def ledger_of(root: Place) -> Path:
-    """Where the ledger of an output folder lies: beside it; of one in a store, in this user's folder for such files."""
-    if isinstance(root, str):
-        name = hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16]
-        return user_state_path("anonymizer") / f"{Path(root).name}-{name}{SUFFIX}"
-    return root.resolve().with_name(root.resolve().name + SUFFIX)
+def _input(source: Source) -> str:
+    """The place of a file, however it was named."""
+    return source.origin.url if source.origin else _text(source.path.resolve())
 
 
-def files_of(root: Place) -> list[Path]:
-    """The files of a ledger, while it is open and afterwards."""
-    path = ledger_of(root)
-    return [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
-
-
-def _locked(path: Path) -> IO[bytes]:
+def _identity(job: Job) -> str:
+    """What differs when the content of a file, or what labels say of it, does; of a file that is gone, nothing."""
+    said = sorted((label.boxes, label.size or (), label.shares) for label in job.labels)
+    labels = f" {hashlib.sha256(repr(said).encode()).hexdigest()[:16]}" if said else ""
+    if job.source.origin:
+        return f"{job.source.origin.size} {job.source.origin.version}{labels}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(0o600)  # it holds the secret
-        file = path.open("ab")
-    except OSError as error:
-        raise MediaError(f"the ledger cannot be written: {cause_of(error)}", path=path) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ConfigError("another run is at work with this ledger", path=path) from error
-    return file
+        status = job.source.path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns}{labels}"
 
 
-def _identity(source: Source) -> str:
-    if source.origin:
-        return f"{source.origin.size} {source.origin.version}"
-    status = source.path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+def _text(path: Path) -> str:
+    """A path as text that can be kept: names need not be UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterable[str]:

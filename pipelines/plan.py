@@ -164,6 +164,8 @@ def _check_reports(reports: Sequence[Path], jobs: Sequence[Job], may_replace: Ca
     for report in reports:
         if report.resolve() in taken:
             raise ConfigError(f"the report must not take the place of an input or a result: {report}")
+        if not report.parent.is_dir():
+            raise ConfigError(f"there is no folder for the report: {report}")
         if report.exists() and not may_replace(report):
             raise ConfigError(f"the report exists: {report}; --force replaces it")
 
@@ -193,5 +195,8 @@ def _identity(place: Place) -> object:
     """The file itself, whatever its name."""
     if isinstance(place, str):
         return identity(place)
-    status = place.stat()
+    try:
+        status = place.stat()
+    except OSError:  # it is gone by now
+        return str(place)
     return status.st_dev, status.st_ino

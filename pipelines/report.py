@@ -51,6 +51,7 @@ class Result:
         tries: how often it was tried in this run.
         hash_in, hash_out: SHA-256 of the files.
         size_out: of the output, in bytes.
+        time_out: of its last change, in nanoseconds; None if it is not on this machine.
     """
 
     job: Job
@@ -69,6 +70,7 @@ class Result:
     hash_in: str | None = None
     hash_out: str | None = None
     size_out: int | None = None
+    time_out: int | None = None
 
     def __post_init__(self) -> None:
         self.kind = self.job.source.kind
@@ -113,7 +115,9 @@ class Result:
             self.hash_in = fingerprint(self.job.source.path)
             if self.error is None:
                 self.hash_out = fingerprint(self.job.target)
-                self.size_out = self.job.target.stat().st_size
+                status = self.job.target.stat()
+                self.size_out = status.st_size
+                self.time_out = None if self.job.destination else status.st_mtime_ns
 
     @contextmanager
     def clock(self, stage: str) -> Iterator[None]:

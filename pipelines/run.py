@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import click
@@ -17,7 +17,8 @@ from pipelines.batch import anonymize_all, persistently
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, Kind, find
 from pipelines.labels import LabelFiles
-from pipelines.ledger import Ledger, files_of
+from pipelines.ledger import Ledger
+from pipelines.ledger_files import files_of, ledger_of
 from pipelines.page import save
 from pipelines.places import Place
 from pipelines.plan import Job, plan, root
@@ -57,9 +58,12 @@ class Run:
     def dry(self) -> bool:
         """Say what would be done; whether nothing stands against it."""
         found = self._find()
-        for job in plan(found, self.inputs, self.output, self.reports, may_replace=lambda target: self.force):
-            click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.name} -> {job.result}")
-        _tell(found)
+        begun = self._root is not None and ledger_of(self._root).exists()
+        with closing(Ledger(self._root if begun else None, self._settings())) as ledger:
+            jobs = plan(found, self.inputs, self.output, self.reports, may_replace=self._may_replace(ledger))
+            for job in jobs if self.force else ledger.left(jobs, found.failures, retry=self.retry):
+                click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.name} -> {job.result}")
+            _tell([*found.as_lines(), *ledger.notes])
         return not found.failures
 
     def run(self, load: Load) -> bool:
@@ -67,17 +71,15 @@ class Run:
         start = time.perf_counter()
         found, tally = self._find(), Tally()
         with closing(Ledger(self._root, self._settings(), force=self.force)) as ledger:
-            jobs = self._plan(found, ledger)
-            left = ledger.left(jobs, retry=self.retry)
-            for line in ledger.notes:
-                click.echo(line, err=True)
             labels = LabelFiles(found)
-            self._work([replace(job, labels=labels.of(job.source)) for job in left], ledger, tally, load)
-            for line in labels.as_lines() if self.written.labels == "use" else ():
-                click.echo(line, err=True)
+            jobs = [replace(job, labels=labels.of(job.source)) for job in self._plan(found, ledger)]
+            left = ledger.left(jobs, found.failures, retry=self.retry)
+            _tell([*found.as_lines(), *ledger.notes])
+            self._work(left, ledger, tally, load)
+            _tell(labels.as_lines() if self.written.labels == "use" else ())
             failures = len(found.failures) + ledger.failures()
             seconds = time.perf_counter() - start
-            click.echo(tally.as_line(len(jobs) - len(left), failures, seconds))
+            click.echo(tally.as_line(ledger.done, failures, seconds))
             self._report(found, ledger, labels, seconds)
         return not failures
 
@@ -95,17 +97,30 @@ class Run:
         return {**config, "output": asdict(self.written), **made_with()}
 
     def _plan(self, found: Found, ledger: Ledger) -> list[Job]:
-
-        def may_replace(target: Path) -> bool:  # a run may have been killed just when a long video was done
-            return self.force or ledger.is_ours(target) or bool(folders(target))
-
-        jobs = plan(found, self.inputs, self.output, self.reports, may_replace=may_replace)
-        _tell(found)
+        jobs = plan(found, self.inputs, self.output, self.reports, may_replace=self._may_replace(ledger))
         for job in jobs if self.force else ():
             forget(job.target)
-        if isinstance(self._root, Path) and not ledger.is_new():
-            remove_partials(self._root)
+        if ledger.begun:
+            self._remove_partials()
         return jobs
+
+    def _may_replace(self, ledger: Ledger) -> Callable[[Path], bool]:
+        """Whether a file may be replaced; a run may have been killed just when a long video was done."""
+        return lambda target: self.force or ledger.is_ours(target) or bool(folders(target))
+
+    @contextmanager
+    def _left_tidy(self) -> Iterator[None]:
+        """Workers of a cluster cannot be asked to end, only killed."""
+        try:
+            yield
+        except BaseException:
+            self._remove_partials()
+            raise
+
+    def _remove_partials(self) -> None:
+        """What was left by processes that were killed. Nobody else works there, as the ledger is held."""
+        if isinstance(self._root, Path):
+            remove_partials(self._root)
 
     def _work(self, jobs: Sequence[Job], ledger: Ledger, tally: Tally, load: Load) -> None:
         """Do ``jobs``; without any, no networks are loaded."""
@@ -114,10 +129,11 @@ class Run:
         shared = any(job.source.kind is Kind.VIDEO for job in jobs)  # many workers may share one
         count = self.workers if shared else min(self.workers, len(jobs))
         with (
+            self._left_tidy(),
             closing(self._hire(load, ledger.secret, count)) as workers,
             progress("files", len(jobs), "files") as advance,
         ):
-            for result in persistently(jobs, lambda some: anonymize_all(some, workers, self.config, self.written)):
+            for result in persistently(jobs, partial(anonymize_all, workers, self.config, self.written)):
                 ledger.record(result)
                 tally.add(result)
                 for line in result.as_lines():
@@ -139,6 +155,6 @@ class Run:
         return Local(load, config, count) if count else Alone(load, config)
 
 
-def _tell(found: Found) -> None:
-    for line in found.as_lines():
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
         click.echo(line, err=True)

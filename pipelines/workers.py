@@ -11,9 +11,10 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from anonymizer.config import Config
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Load = Callable[[Config], "Anonymizer"]
 
-HOPELESS = 3  # times that every worker may die before one yields anything
+HOPELESS = 3  # times that every worker may die before one has its networks
 PATIENCE = 10.0  # seconds in which a worker that is told to end removes what is unfinished
 
 
@@ -85,6 +86,7 @@ class Alone:
 class _Worker:
     process: SpawnProcess
     connection: Connection
+    ready: bool = False
     task: Task | None = None
 
 
@@ -154,10 +156,10 @@ class Local:
             return
         if kind == "error":
             raise value
-        self._deaths = 0
+        worker.ready, self._deaths = True, 0
         if kind == "value":
             yield Event(worker.task, value)
-        else:
+        elif kind == "end":
             self._feed(worker, left)
 
     def _replace(self, worker: _Worker, left: Iterator[Task]) -> str:
@@ -166,7 +168,7 @@ class Local:
         worker.connection.close()
         code = worker.process.exitcode or 0
         why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        self._deaths += 1
+        self._deaths += not worker.ready
         if self._deaths >= HOPELESS * self.count:
             raise AnonymizerError(f"workers die one after the other ({why})")
         place = self._workers.index(worker)
@@ -176,7 +178,8 @@ class Local:
 
 
 def _serve(connection: Connection, load: Load, config: Config, index: int, count: int) -> None:
-    """A worker's life. It ends with the connection, thus with the process that started it, however that ends."""
+    """A worker's life. It ends with the process that started it, however that ends."""
+    Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the first process ends the others
     signal.signal(signal.SIGTERM, _unwind)
     cores = sorted(os.sched_getaffinity(0))
@@ -186,12 +189,21 @@ def _serve(connection: Connection, load: Load, config: Config, index: int, count
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             anonymizer = load(replace(config, device=_device(config.device, index)))
+            connection.send(("ready", None))
             while True:
                 for value in connection.recv().perform(anonymizer):
                     connection.send(("value", value))
                 connection.send(("end", None))
         except AnonymizerError as error:
             connection.send(("error", error))
+
+
+def _die_with_parent() -> None:
+    """At once: the next run may be at work on the same files before this process would be done with its own."""
+    parent = parent_process()
+    assert parent
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _unwind(number: int, frame: object) -> None:

@@ -95,7 +95,7 @@ def test_again_does_what_is_new_failed_changed_or_gone(run: Run) -> None:
     Path("out/b.jpg").unlink()
     Path("out/c.jpg").write_bytes(b"something else")
     result = run("run", "in", "-o", "out")
-    assert "in/a.jpg: is done again: the input has changed" in result.stderr
+    assert "in/a.jpg: is done again: the input or its labels have changed" in result.stderr
     assert "in/b.jpg: is done again: its output is gone" in result.stderr
     assert "in/c.jpg: is done again: its output was changed" in result.stderr
     assert "5 written" in result.stdout
@@ -173,17 +173,24 @@ def test_what_is_no_ledger_is_kept(run: Run) -> None:
 
 
 def test_the_secret_lasts_until_all_is_done(run: Run) -> None:
+    jobs = [Job(Source(Path("in/a.jpg"), Kind.PHOTO), Path("out/a.jpg"))]
+    Path("out").mkdir()
+    Path("out/a.jpg").touch()
     secrets = []
     for _ in range(2):
         ledger = Ledger(Path("out"), {"seed": None})
         secrets.append(ledger.secret)
-        ledger.left([Job(Source(Path("in/a.jpg"), Kind.PHOTO), Path("out/a.jpg"))])
+        ledger.left(jobs, [])
         ledger.close()
     assert secrets[0] == secrets[1]
     with sqlite3.connect(LEDGER) as base:
-        base.execute("UPDATE items SET state = 'done'")
+        base.execute("UPDATE items SET state = 'done', size_out = 0, hash_out = ?", (hashlib.sha256().hexdigest(),))
     base.close()
     Ledger(Path("out"), {"seed": None}).close()
+    ledger = Ledger(Path("out"), {"seed": None})
+    assert ledger.secret == secrets[0]
+    assert ledger.left(jobs, []) == []
+    ledger.close()
     ledger = Ledger(Path("out"), {"seed": None})
     assert ledger.secret != secrets[0]
     ledger.close()

@@ -77,3 +77,10 @@ def test_a_lost_worker_loses_nothing(run: Run, spread: list[str]) -> None:
     with closing(sqlite3.connect("out.ledger")) as base:
         states = base.execute("SELECT state, MAX(tries) FROM items GROUP BY state").fetchall()
     assert states == [("done", 2)]
+
+
+def test_workers_for_whom_there_is_no_room_are_not_waited_for() -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    with closing(Cluster(FakeAnonymizer, Config(), HERE, 50)) as hired:  # type: ignore[arg-type]
+        events = list(hired.run([Count(name, 2) for name in range(60)]))
+    assert len(events) == 120

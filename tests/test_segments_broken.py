@@ -4,19 +4,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from split_samples import EXACT, LENGTH, Halves, in_segments, job, make_source, names, run, work_on
+from fake_anonymizer import invoke
+from split_samples import CONFIG, EXACT, LENGTH, Halves, in_segments, job, make_source, names, run, work_on
 from video_samples import read
 
 from anonymizer.anonymize import Anonymized
 from anonymizer.batches import Faces, Frames
-from anonymizer.errors import LeakError, MediaError
+from anonymizer.errors import LeakError, MediaError, PassingError
 from anonymizer.people import People
-from pipelines.segments import Render
+from pipelines.segments import Render, stages
+from pipelines.split import Split, split
 from pipelines.video import anonymize_video
 
 
@@ -56,16 +60,22 @@ def test_a_frame_that_is_lost_is_noticed(source: Path, anonymizer: Any) -> None:
 def test_faces_that_are_missing_are_noticed(source: Path) -> None:
     work = work_on(source)
     run(work, Halves())
-    tables, name = work.people()
-    work.keep_people([{}, *tables[1:]], name)
+    agreed = work.people()
+    work.keep_people(replace(agreed, tables=[{}, *agreed.tables[1:]]))
     with pytest.raises(LeakError, match="nobody knows who"):
         Render(work, 0).run(Halves())
-    work.keep_people(tables, name)
+    work.keep_people(replace(agreed, marks=[agreed.marks[1], *agreed.marks[1:]]))
+    faces = work.faces(0).read_bytes()
     work.faces(0).write_bytes(work.faces(1).read_bytes())
     with pytest.raises(LeakError, match="nobody looked"):
         Render(work, 0).run(Halves())
+    work.keep_people(agreed)
+    for altered in (work.faces(1).read_bytes(), faces[:4096] + bytes(len(faces) - 4096), faces[:-1], b""):
+        work.faces(0).write_bytes(altered)
+        with pytest.raises(PassingError, match="not those that were agreed on"):
+            Render(work, 0).run(Halves())
     work.faces(0).unlink()
-    with pytest.raises(MediaError, match="are missing"):
+    with pytest.raises(PassingError, match="not those that were agreed on"):
         Render(work, 0).run(Halves())
     work.discard()
     with pytest.raises(MediaError, match="is missing"):
@@ -111,3 +121,48 @@ def test_after_a_kill_at_most_one_step_is_done_again(source: Path, tracked: int,
     anonymize_video(job(source, "whole.mp4"), Halves(), EXACT)
     assert torch.equal(read(job(source).target).pixels, read(source.with_name("whole.mp4")).pixels)
     assert names(source.parent) == {"in.mp4", "out.mp4", "whole.mp4"}
+
+
+def test_what_is_damaged_is_done_again_and_nothing_else(source: Path) -> None:
+    work, total = work_on(source), Halves()
+    run(work, total)
+    for path, counted in ((work.part(1), "rendered"), (work.faces(1), "tracked"), (work.folder / "people.json", "")):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x40
+        path.write_bytes(content)
+        again = Halves()
+        run(work_on(source), again)
+        for name in ("rendered", "tracked"):
+            assert (getattr(again, name) > 0) is (name == counted)
+            assert getattr(again, name) < getattr(total, name) / 2
+    assert in_segments(job(source), Halves(), EXACT, LENGTH).error is None
+
+
+def test_begun_work_is_used_or_deleted(source: Path) -> None:
+    run(work_on(source), Halves())
+    machine = replace(CONFIG, device="cpu", batch_size=2)
+    again = split(job(source), machine, EXACT, LENGTH, least=1000)
+    assert again is not None
+    assert all(step.done for stage in stages(again) for step in stage)
+    assert split(job(source), CONFIG, EXACT, 10 * LENGTH, least=1000) is None
+    assert names(source.parent) == {"in.mp4"}
+
+
+def test_a_run_that_is_killed_when_all_is_done_may_be_repeated(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.batch.ALONE", 2)
+    monkeypatch.setattr("pipelines.batch.LENGTH", LENGTH)
+    monkeypatch.setattr("pipelines.batch.split", partial(split, length=LENGTH))
+    with monkeypatch.context() as killed:
+        killed.setattr(Split, "discard", lambda work: None)
+        invoke("run", source, "-o", source.with_name("out.mp4"), "--seed", 1, load=Halves)
+    assert len(names(source.parent)) == 3
+    invoke("run", source, "-o", source.with_name("out.mp4"), "--seed", 1, load=Halves)
+    assert names(source.parent) == {"in.mp4", "out.mp4"}
+
+
+def test_what_cannot_be_written_is_told_before_the_work(source: Path) -> None:
+    anonymizer = Halves()
+    result = in_segments(job(source, "out.webm"), anonymizer, EXACT, LENGTH)
+    assert "does not fit" in str(result.error)
+    assert anonymizer.tracked == 0
+    assert names(source.parent) == {"in.mp4"}

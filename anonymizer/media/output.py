@@ -36,7 +36,7 @@ def check_writable(
         ConfigError, MediaError: see ``Output``.
     """
     output = Output(path, info, codec, crf, encoder, "drop" if audio == "disguise" else audio)  # a voice always fits
-    output.__exit__(MediaError, None, None)
+    output.__exit__(MediaError, MediaError("only tried"), None)
 
 
 class Output:

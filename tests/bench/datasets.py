@@ -103,7 +103,7 @@ def planning(photo: Path, folder: Path) -> tuple[float, float]:
 
     def planned(output: Path) -> list[Job]:
         with closing(Ledger(output, {})) as record:
-            return record.left(plan(find([folder / "many"]), [folder / "many"], output))
+            return record.left(plan(find([folder / "many"]), [folder / "many"], output), [])
 
     start = time.perf_counter()
     planned(folder / "first")
@@ -120,7 +120,7 @@ def ledger(folder: Path) -> float:
     jobs = [Job(Source(folder / "in", Kind.PHOTO), folder / "out" / f"{number}.jpg") for number in range(RESULTS)]
     (folder / "in").touch()
     with closing(Ledger(folder / "out", {})) as record:
-        left = record.left(jobs)
+        left = record.left(jobs, [])
         start = time.perf_counter()
         for job in left:
             record.record(Result(job, hash_in="0" * 64, hash_out="0" * 64, size_out=1))
