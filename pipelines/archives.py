@@ -31,6 +31,7 @@ DEPTH = 3
 def rewrite_archive(job: Job, work: Work) -> Result:
     """Write ``job.target``, whole or not at all. Members that fail are left out of it, and named in ``missing``.
 
+    Members that belong to one that failed, such as the labels of a sample of WebDataset, stay.
     Videos in containers that cannot be written become Matroska, and so does the suffix of their name.
     """
     result = Result(job)
@@ -87,6 +88,8 @@ class _Archive:
         Raises:
             MediaError: it is hostile or damaged, and nothing must be made of it.
         """
+        if zips.is_late(self._source.path):
+            raise MediaError("is refused: is a zip archive with other bytes before it, such as one that unpacks itself")
         for member in self._read(self._budget(), self._names):
             for _ in member.chunks():
                 pass

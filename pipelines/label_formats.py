@@ -148,7 +148,7 @@ def classes(path: Path, data: bytes) -> Classes | None:
         ValueError and others of ``WRONG``: it is damaged.
     """
     if path.suffix.lower() not in (".yaml", ".yml"):
-        return Classes({number: is_face(line) for number, line in enumerate(data.decode().splitlines())})
+        return Classes({number: is_face(line) for number, line in enumerate(_text(data).splitlines())})
     import yaml
 
     try:
@@ -169,7 +169,7 @@ def yolo(path: Path, data: bytes, known: Classes) -> Labels:
         ValueError and others of ``WRONG``: it is damaged, or something else.
     """
     boxes = []
-    for line in data.decode().splitlines():
+    for line in _text(data).splitlines():
         if not line.strip():
             continue
         number, *values = map(float, line.split())
@@ -184,6 +184,11 @@ def yolo(path: Path, data: bytes, known: Classes) -> Labels:
         if face is not None:
             boxes.append(Box(*sides, face))
     return Labels(path, _usable(boxes), shares=True)
+
+
+def _text(data: bytes) -> str:
+    """What a file says, without the mark that editors of Windows put before it."""
+    return data.decode("utf-8-sig")
 
 
 def _usable(boxes: Sequence[Box]) -> tuple[Box, ...]:

@@ -39,22 +39,28 @@ class LabelFiles:
     COCO files are read at once, and each once; the files of single photographs when they are asked for.
 
     Attributes:
-        used: how many photographs have labels of people or faces, by format.
-        unused: why label files are not used, with their names.
+        found: how many photographs have labels of people or faces, by format. Those that do not fit one are among
+            them: nobody knows before it is read, see ``evidence_of``.
+        unused: why label files cannot be used, with their names.
     """
 
     def __init__(self, found: Found) -> None:
-        self.used: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
         self.unused: defaultdict[str, list[Path]] = defaultdict(list)
         inside = [source for source in found.sources if source.folder is not None]
-        self._files = {source.path for source in inside if source.kind is Kind.FILE}
+        files = sorted(source.path for source in inside if source.kind is Kind.FILE)
         self._names: defaultdict[Path, list[Path]] = defaultdict(list)
-        for path in sorted(self._files):
-            if path.name in NAMES or path.suffix.lower() in (".yaml", ".yml"):
+        self._single: defaultdict[Path, list[Path]] = defaultdict(list)  # by their names with suffixes in small letters
+        for path in files:
+            suffix = path.suffix.lower()
+            if path.name.lower() in NAMES or suffix in (".yaml", ".yml"):
                 self._names[path.parent].append(path)
+            elif suffix in (".xml", ".txt"):
+                self._single[path.with_suffix(suffix)].append(path)
         self._classes: dict[Path, Classes | None] = {}  # by folder
         self._coco: defaultdict[Path, list[Labels]] = defaultdict(list)
-        self._read_coco([source for source in inside if source.kind is Kind.PHOTO])
+        photos = [source for source in inside if source.kind is Kind.PHOTO]
+        self._read_coco([path for path in files if path.suffix.lower() == ".json"], photos)
 
     def of(self, source: Source) -> tuple[Labels, ...]:
         """What is known of one photograph: of what nobody labelled nothing, of broken files no boxes."""
@@ -63,14 +69,14 @@ class LabelFiles:
         known = {"COCO": self._coco.get(source.path, [])}
         known["Pascal VOC"] = [self._read(path, ".xml", voc) or Labels(path) for path in self._beside(source, ".xml")]
         known["YOLO"] = [self._read_yolo(path, source.folder) for path in self._beside(source, ".txt")]
-        self.used.update(name for name, labels in known.items() if any(label.boxes for label in labels))
+        self.found.update(name for name, labels in known.items() if any(label.boxes for label in labels))
         return tuple(label for labels in known.values() for label in labels)
 
     def as_lines(self) -> Iterator[str]:
-        """What was used, and what was not, for people."""
-        if self.used:
-            counts = ", ".join(f"{count} in {name}" for name, count in sorted(self.used.items()))
-            yield f"labels used, of photographs: {counts}"
+        """What was found, and what of it cannot be used, for people."""
+        if self.found:
+            counts = ", ".join(f"{count} in {name}" for name, count in sorted(self.found.items()))
+            yield f"labels found, of photographs: {counts}"
         for why, paths in self.unused.items():
             names = f"{', '.join(map(str, paths[:EXAMPLES]))}{', ...' if len(paths) > EXAMPLES else ''}"
             yield f"labels not used, {why}: {len(paths)} ({names})"
@@ -79,7 +85,7 @@ class LabelFiles:
         """For the report."""
         unused = {why: [str(path) for path in paths[:EXAMPLES]] for why, paths in self.unused.items()}
         counts = {why: len(paths) for why, paths in self.unused.items()}
-        return {"photographs": dict(self.used), "unused": counts, "examples": unused}
+        return {"photographs": dict(self.found), "unused": counts, "examples": unused}
 
     def _read(self, path: Path, kind: str, parse: Callable[[Path, bytes], Read]) -> Read | None:
         """What ``parse`` makes of a file; None, with the reason noted, where it cannot."""
@@ -94,10 +100,9 @@ class LabelFiles:
             self.unused["damaged, or of another kind"].append(path)
         return None
 
-    def _read_coco(self, photos: Sequence[Source]) -> None:
+    def _read_coco(self, paths: Sequence[Path], photos: Sequence[Source]) -> None:
         """Give every photograph its labels; what is named is sought beside the file, then anywhere in the folder."""
         by_name: defaultdict[str, list[Path]] = defaultdict(list)
-        paths = sorted(path for path in self._files if path.suffix.lower() == ".json")
         for source in photos if paths else ():
             by_name[source.path.name].append(source.path)
         for path in paths:
@@ -117,8 +122,8 @@ class LabelFiles:
         for number, part in enumerate(parts[:-1]):
             for folder in FOLDERS.get(part, ()):
                 places.append(source.folder.joinpath(*parts[:number], folder, *parts[number + 1 :]))
-        files = (place.with_suffix(suffix) for place in places)
-        return [path for path in dict.fromkeys(files) if path in self._files and path.name not in NAMES]
+        names = dict.fromkeys(place.with_suffix(suffix) for place in places)
+        return [path for name in names for path in self._single.get(name, ())]
 
     def _read_yolo(self, path: Path, top: Path) -> Labels:
         """Without the names of classes, or if it is only a text, no boxes."""

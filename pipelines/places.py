@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from anonymizer.errors import ConfigError
 
@@ -18,18 +20,30 @@ def place(text: str) -> Place:
     """What a user means by ``text``; a URL of ``file://`` is a path.
 
     Raises:
-        ConfigError: it holds a password, which would end up in reports.
+        ConfigError: it holds a password, which would end up in reports, or is of ``file://`` and no path of this
+            machine.
     """
     if not (match := _URL.match(text)):
         return Path(text)
     scheme, rest = match[1].lower(), text[match.end() :]
-    if scheme in ("file", "local"):
+    if scheme == "local":
         return Path(rest)
+    if scheme == "file":
+        return _path(rest)
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if (at and ":" in user) or (scheme in ("http", "https") and "?" in rest):
         raise ConfigError(f"name no password or key in a {scheme}:// URL: leave it to the environment")
     slash = rest.endswith("/") or "/" not in rest  # a bucket is a folder, even if its name looks like that of a file
     return f"{scheme}://{rest.rstrip('/')}{'/' if slash and rest else ''}"
+
+
+def _path(rest: str) -> Path:
+    """What a URL of ``file://`` names, as RFC 8089 has it."""
+    host, slash, path = rest.partition("/")
+    path = os.fsdecode(unquote_to_bytes(path))
+    if host.lower() not in ("", "localhost") or not slash or "\0" in path:
+        raise ConfigError("a file:// URL names a path of this machine: file:///folder/name")
+    return Path(slash + path)
 
 
 def scheme_of(url: str) -> str:

@@ -1,11 +1,16 @@
-"""What lies in archives and tables, as files for a short while, so that it is worked on like all others."""
+"""Private folders for files in flight, and what lies in archives and tables, as files in one for a short while."""
 
 from __future__ import annotations
 
+import fcntl
+import itertools
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterable
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 from anonymizer.errors import MediaError
 from anonymizer.media.files import Closing, cause_of
@@ -16,8 +21,71 @@ from pipelines.report import Result
 Work = Callable[[Iterable[Job]], Generator[Result, None, None]]
 """Does jobs, which it takes a few at a time; results come in their order. Closing it ends all that runs."""
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9_]{1,16}")
+PREFIX = "anonymizer-private-"
+"""Nothing else may be called so: what bears the name and no process holds is removed."""
+
+_SUFFIX = re.compile(r"\.[A-Za-z0-9_-]{1,16}")
 _SUFFIXES = 6  # that are kept of a name
+
+
+class PrivateFolder(Closing):
+    """Files under numbers, removed at the end: nothing on this machine is named by a store or an archive.
+
+    The folder is made when it is needed, and locked as long as its process lives: originals lie in it, and where a
+    process was killed, the next one that needs such a folder, or only may, removes what was left.
+    """
+
+    def __init__(self) -> None:
+        _sweep()
+        self._folder: Path | None = None
+        self._lock = -1
+        self._numbers = itertools.count(1)
+
+    def name(self, like: PurePath) -> Path:
+        """A new name in the folder, with the suffixes of ``like``, which tell what a file is."""
+        if self._folder is None:
+            self._folder, self._lock = _held_folder()
+        suffixes = "".join(suffix for suffix in like.suffixes[-_SUFFIXES:] if _SUFFIX.fullmatch(suffix))
+        return self._folder / f"{next(self._numbers)}{suffixes}"
+
+    def close(self) -> None:
+        """Remove the folder."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._folder = None
+
+
+def _held_folder() -> tuple[Path, int]:
+    """A new private folder, and the lock that says that somebody needs it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # where there are no locks, nothing is swept either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)  # another run was quicker, and took it for one that was left
+
+
+def _sweep() -> None:
+    """Remove folders of this user that nobody holds."""
+    folders: list[Path] = []
+    with suppress(OSError):  # where there is no folder for temporary files, not everybody needs one
+        folders += Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
+    for folder in folders:
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+        except OSError:  # of another user, or gone
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # it is held
+            pass
+        finally:
+            os.close(lock)
 
 
 class Scratch(Closing):
@@ -29,12 +97,11 @@ class Scratch(Closing):
 
     def __init__(self, parent: Source) -> None:
         self._parent = parent
-        self._folder = TemporaryDirectory(prefix="anonymizer-", ignore_cleanup_errors=True)
-        self._count = 0
+        self._files = PrivateFolder()
 
     def close(self) -> None:
         """Remove all that is left."""
-        self._folder.cleanup()
+        self._files.close()
 
     def job(self, name: str, label: str, chunks: Iterable[bytes], room: int | None = None) -> Job:
         """Write a file, and say what is to be done with it.
@@ -50,17 +117,15 @@ class Scratch(Closing):
         Raises:
             MediaError: the content cannot be read, or the disk is full.
         """
-        suffix = "".join(part for part in PurePosixPath(name).suffixes[-_SUFFIXES:] if _SUFFIX.fullmatch(part))
-        self._count += 1
-        path = Path(self._folder.name, f"{self._count}{suffix}")
         try:
+            path = self._files.name(PurePath(name))
             with path.open("xb") as file:
                 for chunk in chunks:
                     file.write(chunk)
         except OSError as error:
-            raise MediaError(f"cannot be unpacked to {self._folder.name}: {cause_of(error)}") from error
+            raise MediaError(f"cannot be unpacked to the folder for temporary files: {cause_of(error)}") from error
         kind = kind_of(path)
-        target = Path(self._folder.name, f"{self._count}-done{'' if kind is Kind.PHOTO else suffix}")
+        target = self._files.name(PurePath() if kind is Kind.PHOTO else path)
         source = Source(path, kind, depth=self._parent.depth + 1, label=label, room=room)
         return Job(source, writable(target, kind))
 

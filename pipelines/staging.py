@@ -1,18 +1,12 @@
 """Jobs on files that lie elsewhere: fetched ahead of the work and published behind it, while other jobs are done.
 
-A few files at a time lie in a private folder, under numbers: nothing on this machine is named by a store.
+A few files at a time lie in a private folder.
 """
 
 from __future__ import annotations
 
-import fcntl
-import itertools
-import os
-import re
-import shutil
-import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -24,19 +18,13 @@ from anonymizer.media.files import Closing
 from pipelines.inputs import Source, recognized
 from pipelines.plan import Job
 from pipelines.report import Result
+from pipelines.scratch import PrivateFolder, Work
 from pipelines.storage import fetch, publish
 
 AHEAD = 8
 AHEAD_BYTES = 4 << 30
 BEHIND = 8
 """Files that are fetched before their turn, as far as they are not too large, and that wait to be published."""
-
-PREFIX = "anonymizer-staged-"
-
-_SUFFIX = re.compile(r"\.[A-Za-z0-9_-]{1,16}")
-
-Work = Callable[[Iterable[Job]], Generator[Result, None, None]]
-"""Does jobs on this machine, lazily; the results come in their order."""
 
 
 def staged(jobs: Iterable[Job], work: Work) -> Generator[Result, None, None]:
@@ -52,59 +40,8 @@ def at_hand(source: Source) -> Iterator[Source]:
     Raises:
         MediaError: it cannot be fetched.
     """
-    with Scratch() as scratch:
-        yield source if source.origin is None else _fetched(source, scratch.name(source.path), Event())
-
-
-class Scratch(Closing):
-    """A private folder that is removed at the end. Where a killed run has left one, the next removes it."""
-
-    def __init__(self) -> None:
-        self._folder: Path | None = None
-        self._lock = -1
-        self._numbers = itertools.count(1)
-
-    def name(self, like: Path) -> Path:
-        """A new name in the folder, with the suffixes of ``like``, which tell what a file is."""
-        if self._folder is None:
-            _sweep()
-            self._folder, self._lock = _held_folder()
-        suffixes = "".join(suffix for suffix in like.suffixes if _SUFFIX.fullmatch(suffix))
-        return self._folder / f"{next(self._numbers)}{suffixes}"
-
-    def close(self) -> None:
-        """Remove the folder."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._lock)
-            self._folder = None
-
-
-def _held_folder() -> tuple[Path, int]:
-    """A new private folder, and the lock that says that somebody needs it."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, lock
-        os.close(lock)  # another run was quicker, and took it for one that was left
-
-
-def _sweep() -> None:
-    """Remove folders of this user that nobody holds: originals lie in them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-        except OSError:  # of another user, or gone
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
+    with PrivateFolder() as files:
+        yield source if source.origin is None else _fetched(source, files.name(source.path), Event())
 
 
 @dataclass
@@ -126,7 +63,7 @@ class _Stage(Closing):
     """What is between the stores and the work."""
 
     def __init__(self) -> None:
-        self._scratch = Scratch()
+        self._files = PrivateFolder()
         self._stop = Event()
         self._fetching = ThreadPoolExecutor(AHEAD, "fetch")
         self._publishing = ThreadPoolExecutor(BEHIND, "publish")
@@ -137,7 +74,7 @@ class _Stage(Closing):
         self._stop.set()
         for pool in (self._fetching, self._publishing):
             pool.shutdown(cancel_futures=True)
-        self._scratch.close()
+        self._files.close()
 
     def fetched(self, jobs: Iterable[Job]) -> Iterator[Job]:
         """The jobs as they are to be done on this machine; those that cannot be fetched are only noted."""
@@ -164,10 +101,10 @@ class _Stage(Closing):
             yield waiting.popleft().result()
 
     def _begin(self, job: Job) -> _Item:
-        target = self._scratch.name(job.target) if job.destination else job.target
+        target = self._files.name(job.target) if job.destination else job.target
         if job.source.origin is None:
             return _Item(job, None, replace(job, target=target))
-        path = self._scratch.name(job.source.path)
+        path = self._files.name(job.source.path)
         coming = self._fetching.submit(_fetched, job.source, path, self._stop)
         return _Item(job, coming, Job(replace(job.source, path=path), target, job.destination))
 

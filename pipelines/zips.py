@@ -31,6 +31,15 @@ def is_zip(path: Path) -> bool:
         return file.read(4) in MARKS
 
 
+def is_late(path: Path) -> bool:
+    """Whether a file that is named as a zip archive is one behind other bytes, such as a program that unpacks it."""
+    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
+        return False
+    with path.open("rb") as file:  # a tar archive may end with a zip archive
+        start = file.read(512)
+    return not start.startswith(MARKS) and start[257:262] != b"ustar"
+
+
 def read(path: Path, budget: Budget) -> Generator[Member, None, None]:
     """The members in the order of the directory, each open until the next is asked for.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import stat
 import tarfile
 import tempfile
@@ -70,6 +71,7 @@ def test_members_that_fail_are_left_out_and_told(tmp_path: Path, media: dict[str
     entries = [
         Entry("a.jpg", media["a.jpg"]),
         Entry("damaged.jpg", media["a.jpg"][:300]),
+        Entry("damaged.cls", b"of a sample that is not whole any more"),
         Entry("array.npy", b"\x93NUMPY"),
         Entry("no\nline.jpg", b""),
         Entry("square.jpg", media["square.jpg"]),
@@ -79,7 +81,7 @@ def test_members_that_fail_are_left_out_and_told(tmp_path: Path, media: dict[str
     result = rewrite(path, Unable)
     assert result.error is None
     assert not result.ok
-    assert [entry.name for entry in entries_of(result.job.target)] == ["a.jpg", "b.txt"]
+    assert [entry.name for entry in entries_of(result.job.target)] == ["a.jpg", "damaged.cls", "b.txt"]
     damaged, array, line, square = result.missing
     assert damaged.startswith(f"{path}: damaged.jpg: is damaged")
     assert array.startswith(f"{path}: array.npy: is not copied")
@@ -167,6 +169,13 @@ def test_names_in_old_code_pages_stay(tmp_path: Path) -> None:
         result = rewrite(path)
         assert result.ok
         assert result.job.target.read_bytes().count(raw) == 2
+
+
+def test_names_in_no_code_page_stay(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9/\xff.txt")
+    result = rewrite(make(tmp_path / "a.tar.gz", [Entry(name, b"a")]))
+    assert result.ok
+    assert [entry.name for entry in entries_of(result.job.target)] == [name]
 
 
 def test_name_in_utf8_beside_one_in_an_old_code_page_stays(tmp_path: Path) -> None:

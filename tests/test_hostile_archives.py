@@ -113,6 +113,10 @@ HOSTILE = {
     "zip, full folder": (in_zip("a/"), "folder with content"),
     "zip, other name in UTF-8": (partial(with_unicode_path, name="../a.txt"), "../a.txt points out"),
     "zip, encrypted": (changed("deflated.zip", encrypted), "encrypted"),
+    "zip, behind a program": (
+        changed("deflated.zip", lambda data: b"MZ" + bytes(5000) + data),
+        "is a zip archive with other bytes before it",
+    ),
     "zip, cut": (changed("deflated.zip", lambda data: data[:-30]), "cut off"),
     "zip, damaged": (changed("deflated.zip", lambda data: flip(data, 60)), "damaged"),
     "zip, wrong sum": (changed("stored.zip", lambda data: flip(data, 60)), "damaged"),

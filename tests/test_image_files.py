@@ -37,6 +37,9 @@ def bad_files() -> dict[str, tuple[str, bytes, str]]:
         "animation": ("a.gif", encoded(photo, "GIF", **pages), "holds 2 pictures"),
         "animated png": ("a.png", encoded(photo, "PNG", **pages), "holds 2 pictures"),
         "animated webp": ("a.webp", encoded(photo, "WEBP", **pages), "holds 2 pictures"),
+        "motion jpeg": ("v.mjpeg", encoded(photo, "JPEG", progressive=True) * 12, "holds 12 pictures"),
+        "padded motion jpeg": ("v.jpg", (encoded(photo, "JPEG") + bytes(7)) * 3, "holds 3 pictures"),
+        "cut motion jpeg": ("v.jpg", (encoded(photo, "JPEG") * 2)[:-200], "holds 2 pictures"),
         "pages": ("a.tif", encoded(photo, "TIFF", **pages), "holds 2 pictures"),
         "floating point": ("a.tif", encoded(PIL.Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "supported"),
     }
@@ -51,6 +54,28 @@ def test_bad_file_is_one_clear_line(tmp_path: Path, name: str) -> None:
         read_image(path)
     assert caught.value.path == path
     assert "\n" not in str(caught.value)
+
+
+def appended() -> dict[str, bytes]:
+    """What cameras put behind the end of a photograph."""
+    photo, small = PIL.Image.fromarray(scene()), PIL.Image.fromarray(scene(24, 32))
+    whole = encoded(photo, "JPEG")
+    return {
+        "nothing": whole,
+        "zeros": whole + bytes(1000),
+        "film": whole + b"\0\0\0\x18ftypmp42" + bytes(100) + whole,
+        "preview": whole + encoded(small, "JPEG") + whole,
+        "another one that is listed": encoded(photo, "MPO", save_all=True, append_images=[photo]),
+        "no picture": whole + b"\xff\xd8\xff",
+    }
+
+
+@pytest.mark.parametrize("what", appended())
+def test_what_cameras_append_is_dropped(tmp_path: Path, what: str) -> None:
+    path = save(tmp_path / "in.jpg", appended()[what])
+    first = read_image(save(tmp_path / "plain.jpg", appended()["nothing"]))
+    assert np.abs(read_image(path).pixels.astype(int) - first.pixels).max() <= 8
+    assert through(path).count(b"\xff\xd8\xff") == 1
 
 
 def test_cut_deep_files(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from pipelines.labels import LabelFiles, evidence_of
 
 SIZE = (64, 48)
 PERSON, FACE = (10.0, 4.0, 30.0, 44.0), (16.0, 6.0, 24.0, 16.0)
+BOM = b"\xef\xbb\xbf"
 YAML = b"names: [car, person, face]\n"
 
 
@@ -108,6 +109,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("obj/a.jpg", {"obj/a.txt": yolo(0.9), "obj.names": b"car\nperson\nface\n", "obj/b.yaml": b"size: 3"}),
         ("a.jpg", {"a.txt": yolo(*(0.5, 0.5, 2) * 4), "data.yaml": YAML + b"kpt_shape: [4, 3]\n"}),
         ("a.jpg", {"a.txt": polygons(), "data.yaml": YAML}),
+        ("a.jpg", {"A.Json": BOM + coco("a.jpg")}),
+        ("a.jpg", {"a.XML": BOM + voc()}),
+        ("a.jpg", {"a.Txt": BOM + yolo(), "Classes.TXT": BOM + b"car\nperson\nface\n"}),
+        ("images/a.jpg", {"labels/a.TXT": yolo(), "data.YAML": BOM + YAML}),
     ],
 )
 def test_boxes_are_found(here: Path, photo: str, contents: dict[str, bytes]) -> None:
@@ -116,7 +121,7 @@ def test_boxes_are_found(here: Path, photo: str, contents: dict[str, bytes]) -> 
     assert person == pytest.approx((*PERSON, False), abs=1e-3)
     assert face == pytest.approx((*FACE, True), abs=1e-3)
     assert not labels.unused
-    assert "labels used, of photographs: 1 in" in next(labels.as_lines())
+    assert "labels found, of photographs: 1 in" in next(labels.as_lines())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +264,9 @@ def test_labels_of_another_size_are_told(here: Path) -> None:
     evidence, lines = evidence_of(labels.of(source), read_image(here / "a.jpg"))
     assert not len(evidence)
     assert "640x480" in lines[0]
-    assert "labels not used, for a picture of 640x480: in/a.xml" in invoke("run", here).output
+    told = invoke("run", here).output
+    assert "labels not used, for a picture of 640x480: in/a.xml" in told
+    assert "labels used" not in told
 
 
 # The command

