@@ -122,9 +122,12 @@ def _outcome(name: str, count: int, share: float) -> Report:
 def _tables(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
     """What else is known, each under a title."""
     notes = [(entry["input"], line) for entry in report["inputs"] for line in entry.get("notes", ())]
+    made = [(entry["output"], entry.get("sha256", {}).get("output")) for entry in report["inputs"]]
+    hashes = [(name, digest) for name, digest in made if digest]
     tables = [
         ("Settings", list(_flat(report["settings"]))),
         ("Versions", list(_flat(report["versions"]))),
+        ("SHA-256 of the results", hashes[:MOST]),
         ("SHA-256 of the networks' weights", list(_flat(report["weights"]))),
         ("Labels", list(_flat(report.get("labels", {})))),
         ("Remarks", notes[:MOST]),

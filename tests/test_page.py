@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -105,6 +106,7 @@ def test_both_reports_of_a_run_agree(run: Run) -> None:
     for values in (told["versions"], told["weights"]):
         assert all([name, value] in reader.rows for name, value in values.items())
     assert ["detect, threshold", "0.35"] in reader.rows
+    assert ["out/a.jpg", hashlib.sha256(Path("out/a.jpg").read_bytes()).hexdigest()] in reader.rows
 
 
 def test_one_report_of_each_kind_or_none(run: Run) -> None:
