@@ -1,11 +1,14 @@
-"""What tables hold, by type: bytes are worked on like files, text is searched for pictures, the rest stays."""
+"""What tables hold, by type: bytes are worked on like files, text and numbers are searched for pictures.
+
+All columns are put together anew: nothing that no cell shows is left in them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,26 +17,24 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from anonymizer.errors import LeakError, MediaError
-from pipelines.copies import inside
+from pipelines.copies import SMALL, inside, pieces
 from pipelines.members import Budget
 from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.scratch import Scratch, Work
 
-SMALL = 64
-"""Bytes that hold no face, whatever they are."""
-
 PIXELS = 256
-"""Numbers of 8 or 16 bits without sign that, in a list of one row, may be a picture."""
+"""Numbers that, in the lists of one row, may be a picture."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where values stand: the column, the row of each, and whether the table may do without one."""
+    """Where values stand: the column, the row of each, whether the table may do without one, and in how many lists."""
 
     column: str
     rows: NDArray[np.int64]
     nullable: bool
+    depth: int = 0
 
     def name(self, index: int) -> str:
         """``column image.bytes, row 7``; rows count from 0, -1 where it is not known."""
@@ -56,22 +57,35 @@ class Cells:
             MediaError: they may hold a picture that cannot be worked on, or a cell failed where there must be one.
         """
         kind = values.type
-        if _is_text(kind) or _is_number(kind):
+        if _is_text(kind):
             return _searched(values, place)
+        if _is_number(kind):
+            _check_pixels(values, np.ones(len(values), np.int64), place)
+            return _compact(values)
         if _is_bytes(kind) or pa.types.is_fixed_size_binary(kind):
             return self._bytes(values, [None] * len(values), place)
         if pa.types.is_struct(kind):
             return self._struct(values, place)
         if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
             return self._list(values, place)
-        if isinstance(kind, pa.BaseExtensionType):
-            return pa.ExtensionArray.from_storage(kind, self.column(values.storage, place))
-        parts = _parts(values)
-        if parts and not any(_has_bytes(part.type) for part in parts):
-            for part in parts:
-                self.column(part, Place(place.column, np.full(len(part), -1), nullable=False))
-            return values
+        if isinstance(kind, pa.BaseExtensionType):  # a tensor is one list, whatever its shape
+            inner = replace(place, depth=place.depth + max(0, len(getattr(kind, "shape", ())) - 1))
+            return pa.ExtensionArray.from_storage(kind, self.column(values.storage, inner))
+        if pa.types.is_dictionary(kind) and not _has_bytes(kind.value_type):
+            return self._dictionary(values, place)
+        if pa.types.is_map(kind) and not _has_bytes(kind):
+            entries = pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)]))
+            self.column(_compact(values).cast(entries), replace(place, nullable=False))
+            return _compact(values)
         raise MediaError(f"column {place.column} is of a type that is not read: {kind}")
+
+    def _dictionary(self, values: pa.DictionaryArray, place: Place) -> pa.DictionaryArray:
+        """The same dictionary, also what no row shows: it belongs to all rows of a file."""
+        if _is_number(values.type.value_type):
+            self.column(values.dictionary_decode(), place)
+        nowhere = Place(place.column, np.full(len(values.dictionary), -1), nullable=False, depth=place.depth)
+        new = self.column(values.dictionary, replace(nowhere, depth=0))
+        return pa.DictionaryArray.from_arrays(_compact(values.indices), new, ordered=values.type.ordered)
 
     def _struct(self, values: pa.StructArray, place: Place) -> pa.StructArray:
         fields = list(values.type)
@@ -79,7 +93,7 @@ class Cells:
         old = values.flatten()  # null where the whole is, so that nothing is hidden there
         new = []
         for field, child in zip(fields, old, strict=True):
-            inner = Place(f"{place.column}.{field.name}", place.rows, field.nullable)
+            inner = replace(place, column=f"{place.column}.{field.name}", nullable=field.nullable)
             if field.name == "bytes" and "path" in names and _is_bytes(field.type):
                 new.append(self._bytes(child, old[names.index("path")].to_pylist(), inner))
             else:
@@ -91,10 +105,7 @@ class Cells:
         return pa.StructArray.from_arrays(new, fields=fields, mask=gone)
 
     def _list(self, values: Any, place: Place) -> pa.Array:
-        _check_pixels(values, place)
         inner = values.type.value_field
-        if not _has_cells(inner.type):
-            return _searched(values, place)
         if pa.types.is_fixed_size_list(values.type):
             size = values.type.list_size
             children = values.values[values.offset * size : (values.offset + len(values)) * size]
@@ -102,8 +113,12 @@ class Cells:
         else:
             children = values.flatten()
             lengths = pc.fill_null(values.value_lengths(), 0).to_numpy(zero_copy_only=False)
-        below = Place(place.column, place.rows.repeat(lengths), inner.nullable)
-        new = self.column(children, below)
+        below = replace(place, nullable=inner.nullable, depth=place.depth + 1)
+        if _is_number(inner.type):  # so many that the row of each would not fit into memory
+            _check_pixels(children, lengths, below)
+            new = _compact(children)
+        else:
+            new = self.column(children, replace(below, rows=place.rows.repeat(lengths)))
         if pa.types.is_fixed_size_list(values.type):
             return pa.FixedSizeListArray.from_arrays(new, type=values.type, mask=values.is_null())
         ends = np.concatenate([[0], np.cumsum(lengths)])
@@ -148,42 +163,63 @@ class Cells:
         return cell
 
 
-def _searched(values: pa.Array, place: Place) -> pa.Array:
-    """The values themselves; all their memory is searched, also what no cell shows.
+def _searched(text: pa.Array, place: Place) -> pa.Array:
+    """The same text.
 
     Raises:
-        MediaError: there is a picture in it.
+        MediaError: there is a picture in a cell.
     """
-    found = (inside(memoryview(data)) for data in values.buffers() if data)
-    if not (why := next(filter(None, found), "")):
-        return values
-    index = next((index for index, value in enumerate(values) if _is_text(values.type) and _shows(value)), None)
-    where = f"column {place.column}" if index is None else place.name(index)
-    raise MediaError(f"{where}: {why}, which cannot be worked on there")
+    if not pa.types.is_string_view(text.type):
+        text = _compact(text)
+        cells = pieces(pa.BufferReader(text.buffers()[2]).read) if text.buffers()[2] else ()
+        if not any(map(inside, cells)):  # words of many cells may look like one run of letters
+            return text
+    cells = text.to_pylist()
+    for index, cell in enumerate(cells):
+        if cell and len(cell) > SMALL and (why := inside(cell.encode())):
+            raise MediaError(f"{place.name(index)}: {why}, which cannot be worked on there")
+    return pa.array(cells, text.type)
 
 
-def _shows(text: pa.Scalar) -> bool:
-    return text.is_valid and bool(inside(memoryview(text.as_buffer())))
+def _compact(values: pa.Array) -> pa.Array:
+    """The same values, without what is in their memory besides."""
+    return values.take(pa.array(np.arange(len(values))))
 
 
-def _check_pixels(values: Any, place: Place) -> None:
+def _check_pixels(numbers: pa.Array, lengths: NDArray[np.int64], place: Place) -> None:
     """
+    Args:
+        numbers: what is in lists, list by list.
+        lengths: of the lists, whose rows are those of ``place``, of which some may follow each other in one row.
+
     Raises:
-        MediaError: lists of numbers are as long as pictures.
+        MediaError: those of one row may be a picture.
     """
-    count = 1
-    while hasattr(values.type, "value_field"):
-        count *= pc.max(values.value_lengths()).as_py() or 0
-        values = values.values
-    if values.type in (pa.uint8(), pa.uint16()) and count >= PIXELS:
-        raise MediaError(f"column {place.column} may hold pictures as bare pixels")
+    if not place.depth or not len(lengths):
+        return
+    counts = np.bincount(place.rows - place.rows[0], lengths).astype(np.int64)
+    ends = np.cumsum(counts)
+    for row in np.flatnonzero(counts >= PIXELS):
+        part = numbers[ends[row] - counts[row] : ends[row]].drop_null()
+        if len(part) >= PIXELS and _may_be_pixels(part, place.depth):
+            raise MediaError(f"column {place.column}, row {place.rows[0] + row} may hold a picture as bare pixels")
 
 
-def _parts(values: Any) -> list[pa.Array]:
-    """What makes up an array that is only looked at: the rows of its parts are not known."""
-    if pa.types.is_dictionary(values.type):
-        return [values.dictionary]
-    return [values.keys, values.items] if pa.types.is_map(values.type) else []
+def _may_be_pixels(numbers: pa.Array, depth: int) -> bool:
+    """Whether numbers are of a type that is used for pixels; or within 255, and if in a single list, whole as well.
+
+    Outlines and boxes go beyond that, embeddings and sound are not whole, and masks of words are 0 or 1.
+    """
+    if pa.types.is_temporal(numbers.type) or pa.types.is_boolean(numbers.type):
+        return False
+    values = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
+    if depth == 1 and np.isin(values, (0, 1)).all():
+        return False
+    if numbers.type in (pa.int8(), pa.uint8(), pa.uint16()):
+        return True
+    if np.any(np.abs(values) > 255):
+        return False
+    return depth > 1 or bool(np.all((values >= 0) & (values == np.floor(values))))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -207,9 +243,3 @@ def _children(kind: pa.DataType) -> list[pa.DataType]:
 
 def _has_bytes(kind: pa.DataType) -> bool:
     return _is_bytes(kind) or pa.types.is_fixed_size_binary(kind) or any(map(_has_bytes, _children(kind)))
-
-
-def _has_cells(kind: pa.DataType) -> bool:
-    """Whether values of a type are more than numbers."""
-    children = _children(kind)
-    return any(map(_has_cells, children)) if children else not _is_number(kind)

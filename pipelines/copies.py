@@ -1,59 +1,69 @@
-"""Files that are neither photograph nor video: copied bit for bit, unless they may hold a picture.
+"""Files that are neither photograph, video, archive nor table: copied bit for bit, if they are text without a picture.
 
-A face can hide in what is no picture by name: in labels that hold the picture as text, in documents, raw photographs,
-arrays. So every file is searched for pictures inside, and kinds of files that hold pictures compressed, or as bare
-pixels, are not copied unless the user says so.
+A face can hide in whatever is not understood: in raw photographs, arrays, other containers. So only text is copied,
+unless the user says so; and text only if it holds no picture in letters (base64, hex) or in numbers.
 """
 
 from __future__ import annotations
 
-import mmap
+import codecs
 import re
 import shutil
-import zlib
-from collections.abc import Collection
-from io import BytesIO
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-
-import PIL.Image
 
 from anonymizer.errors import MediaError
 from anonymizer.media.files import cause_of, replacing
 from pipelines.plan import Job
 from pipelines.report import Result
 
-_OPAQUE = """
-    3fr 7z ai arw avro bag bdb bz2 cab cdr ckpt cr2 cr3 crw db db3 dcm dds djvu dng doc ds_store emf eps erf exr
-    fff flif gpr gz h5 hdf hdf5 iiq joblib jxl kdc ktx lmdb lz lz4 lzma mat mcap mdb mef mos mrw msgpack nef
-    nii npy nrrd nrw onnx orc orf pack pcx pdf pef pickle pkl ppt ps psb psd r3d raf rar raw rw2 rwl
-    safetensors sqlite sqlite3 sr2 srf srw svgz swf sz tfrecord tfrecords tga wmf x3f xcf xls xz y4m yuv z zst
-"""
-OPAQUE = frozenset(f".{name}" for name in _OPAQUE.split())
-"""Suffixes of files that may hold pictures of which nothing is to be seen from outside."""
+SMALL = 64
+"""Bytes that hold no face, whatever they are."""
 
-_BEGINNINGS = {
-    ".npy": re.compile(rb"\x93NUMPY"),
-    ".gz": re.compile(rb"\x1f\x8b\x08"),
-    ".zst": re.compile(rb"\x28\xb5\x2f\xfd"),
-    ".xz": re.compile(rb"\xfd7zXZ\0"),
-    ".bz2": re.compile(rb"BZh[1-9]1AY&SY"),
-    ".pickle": re.compile(rb"\x80(?:[\x02\x03][\]})(cBCXUKG]|[\x04\x05]\x95)"),
-}
-"""How some of them begin, whatever their name."""
+PIECE = 1 << 20
+"""Bytes of a text that are looked at together."""
 
-HEADER = 1 << 20  # bytes from which a picture is told
+OVERLAP = 1 << 16
+"""Bytes that are looked at in two pieces. What is looked for fits in."""
 
-_PICTURE = re.compile(
-    rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF[\0-\xff]{4}WEBP|II\*\x00|MM\x00\*|\x00\x00\x00\x0cjP  "
+RUN = 500
+"""Letters without a blank that may be an encoding: hashes, keys and names are shorter."""
+
+LINES, WIDTH = 12, 40
+"""How many lines of how many letters may be an encoding."""
+
+NUMBERS = 400
+"""Numbers from 0 to 255 that, one after the other, may be pixels."""
+
+BYTES = 64
+"""Control characters, as such or written as escapes, that may come from bytes taken for text."""
+
+_CONTROLS = bytes({*range(32), 127} - {*b"\t\n\f\r"})
+_HIGH = bytes(range(128, 256))
+
+
+def _only(letters: bytes, *, but: bytes = b"") -> bytes:
+    """A table for ``bytes.translate`` that makes ``a`` of some letters, leaves others, and makes blanks of the rest."""
+    return bytes(ord("a") if byte in letters else byte if byte in but else ord(" ") for byte in range(256))
+
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_BETWEEN = b" \t\n\r\f,;[](){}\"'"
+_ENCODED = _only(_LETTERS)
+_LINED = _only(_LETTERS, but=b"\n")
+_NUMERIC = _only(b"0123456789abcdefABCDEFxX" + _BETWEEN)
+_SPLIT = bytes.maketrans(_BETWEEN, b" " * len(_BETWEEN))
+_PIXELS = frozenset(
+    (form % number).encode() for number in range(256) for form in ("%d", "%02d", "%03d", "%02x", "0x%x", "0x%02x")
 )
-_OTHER = {
-    "a film or picture": re.compile(rb"ftyp(?:isom|iso[2-9]|mp4[12]|avc1|qt  |heic|heix|mif1|avif|M4V |dash|3gp)"),
-    "a document": re.compile(rb"%PDF-1|%PDF-2"),
-    "a compressed part": re.compile(rb"PK\x03\x04[\x0a-\x3f]\x00|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c"),
-    "a picture as text": re.compile(
-        rb"data:(?:image|video)/|/9j/[2-4]|iVBORw0KGgo|R0lGOD[dl]h|UklGR[\w+/]{4,6}V0VCUF|(?i:ffd8ffe[0-9a-f]|89504e470d0a)"
-    ),
-}
+
+_LINKS = (b"data:image/", b"data:video/")
+_UUENCODED = re.compile(rb"\nbegin [0-7]{3,4} \S")
+_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+(?:%PDF-|%!PS|/\* XPM)")
+_BULLET = rb"(?: *+a +)?+ *+"
+_BLOCK = re.compile(rb"\n%b(a{%d,}+) *+\n(?:%b\1 *+\n){%d}" % (_BULLET, WIDTH, _BULLET, LINES - 1))
+_ESCAPE = re.compile(rb"\\(?:x|u00)(?:0[0-8bBeEfF]|1[0-9ac-fA-CF])")
+_COUNTS = re.compile(rb"counts\\?[\"']\s*+:$")
 
 
 def copy(job: Job, allowed: Collection[str] = ()) -> Result:
@@ -79,49 +89,119 @@ def why_not(path: Path, allowed: Collection[str] = ()) -> str:
     Raises:
         MediaError: it cannot be read.
     """
+    if not {suffix.lower() for suffix in path.suffixes}.isdisjoint(allowed):
+        return ""
     try:
         with path.open("rb") as file:
-            suffixes = {*(suffix.lower() for suffix in path.suffixes), _suffix_of(file.read(HEADER))}
-            if suffixes & set(allowed):
+            if path.stat().st_size <= SMALL:
                 return ""
-            if known := sorted(suffixes & OPAQUE):
-                return (
-                    f"may hold pictures that cannot be looked into (--copy {known[0]} copies such files all the same)"
-                )
-            if not file.seek(0, 2):
-                return ""
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return inside(data)
+            mark = file.read(2)
+            file.seek(0)
+            wide = mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            reason = unfit(codecs.EncodedFile(file, "utf-8", "utf-16").read if wide else file.read)
     except OSError as error:
         raise MediaError(cause_of(error), path=path) from error
+    known = path.suffix.lower()
+    way = f"--copy {known} copies such files all the same" if known else "--copy goes by suffixes, and it has none"
+    return f"{reason} ({way})" if reason else ""
 
 
-def _suffix_of(start: bytes) -> str:
-    """The suffix that suits what a file begins with, where that cannot be looked into."""
-    for suffix, pattern in _BEGINNINGS.items():
-        if pattern.match(start):
-            return suffix
+def unfit(read: Callable[[int], bytes]) -> str:
+    """Why bytes are not to be copied, as a sentence without its subject; empty if they are text without a picture.
+
+    Args:
+        read: of a stream.
+    """
     try:
-        return ".z" if zlib.decompressobj().decompress(start, 1) else ""
-    except zlib.error:
-        return ""
+        for piece in pieces(read):
+            if not _is_text(piece):
+                break
+            if reason := inside(piece):
+                return reason
+        else:
+            return ""
+    except UnicodeError:
+        pass
+    return "is no text, and may hold pictures"
 
 
-def inside(data: mmap.mmap | memoryview) -> str:
-    """The reason for ``why_not`` that lies in the content; empty if there is none."""
-    for kind, pattern in _OTHER.items():
-        if pattern.search(data):
-            return f"holds {kind} inside"
-    for start in _PICTURE.finditer(data):  # what begins like a picture is one, though it may be damaged
-        if start.start() == 0 or _is_picture(bytes(data[start.start() : start.start() + HEADER])):
-            return "holds a picture inside"
-    return ""
+def pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """A stream in pieces that overlap, each of which may be given to ``inside``.
+
+    A list of numbers by which COCO says what belongs to a thing is not torn from what it is called.
+    """
+    piece = b""
+    while more := read(PIECE):
+        kept = max(0, len(piece) - OVERLAP)
+        if (counts := piece.rfind(b'"counts"', max(0, len(piece) - PIECE // 2), kept)) >= 0:
+            kept = counts
+        piece = piece[kept:] + more
+        yield piece
 
 
-def _is_picture(data: bytes) -> bool:
-    """Whether a picture begins here: three bytes of its mark come up by chance in any large file."""
-    try:
-        with PIL.Image.open(BytesIO(data)) as picture:
-            return min(picture.size) > 0
-    except Exception:  # plugins raise all kinds of errors on what is no picture
+def _is_text(data: bytes) -> bool:
+    """Whether this is UTF-8, or of an old code page in which most letters are ASCII; both may be cut anywhere."""
+    if len(data.translate(None, _CONTROLS)) < len(data):
         return False
+    plain = data.translate(None, _HIGH)
+    if 10 * (len(data) - len(plain)) <= len(data):
+        return True
+    return len(data.decode(errors="ignore").encode()) > len(data) - 6
+
+
+def inside(text: bytes) -> str:
+    """What a text holds that must not be copied, as a sentence without its subject; empty if there is nothing."""
+    if _START.match(text):
+        return "is a document or picture"
+    if any(link in text for link in _LINKS) or _has_run(text) or _has_block(text):
+        return f"holds what may be a picture as text (base64 or hex: {RUN} letters without a blank, or {LINES} lines)"
+    if _controls(text) >= BYTES:
+        return "holds what may be a picture as text (bytes, or escapes in their place)"
+    return f"holds what may be pixels ({NUMBERS} numbers from 0 to 255)" if _has_pixels(text) else ""
+
+
+def _has_run(text: bytes) -> bool:
+    """Whether there are many letters without a blank. Backslashes between them do not count, as in ``\\/``."""
+    if b"\\" in text:
+        for escape in (rb"\u002b", rb"\u002B", rb"\u002f", rb"\u002F"):
+            text = text.replace(escape, b"+")
+        text = text.replace(rb"\u", b" ").translate(None, b"\\")
+    return any(
+        text.count(text[start : start + 1], start, end) < end - start for start, end in _spans(text, _ENCODED, RUN)
+    )
+
+
+def _has_block(text: bytes) -> bool:
+    """Whether there are many lines of the same length, each of letters without a blank, or a mark that they follow."""
+    text = b"\n%b\n" % text
+    blocks = _BLOCK.finditer(text.translate(_LINED))
+    letters = (set(_LETTERS).intersection(text[slice(*block.span())]) for block in blocks)
+    return any(len(used) > 1 for used in letters) or bool(_UUENCODED.search(text))
+
+
+def _controls(text: bytes) -> int:
+    """How many control characters there are, escapes such as ``\\x00`` among them."""
+    escapes = sum(1 for _ in _ESCAPE.finditer(text)) if b"\\" in text else 0
+    return escapes + len(text) - len(text.translate(None, _CONTROLS))
+
+
+def _has_pixels(text: bytes) -> bool:
+    """Whether there are many small numbers with nothing but commas and such between them."""
+    for start, end in _spans(text, _NUMERIC, 2 * NUMBERS - 1):
+        numbers = text[start:end]
+        if numbers.lstrip().startswith(b"[") and _COUNTS.search(text[max(0, start - 50) : start]):
+            numbers = numbers.partition(b"]")[2]
+        small = bytes(map(_PIXELS.__contains__, numbers.lower().translate(_SPLIT).split()))
+        if bytes([True] * NUMBERS) in small:
+            return True
+    return False
+
+
+def _spans(text: bytes, table: bytes, least: int) -> Iterator[tuple[int, int]]:
+    """Where runs of letters of a class begin and end that are not shorter than ``least``."""
+    classes = text.translate(table)
+    end = 0
+    while (start := classes.find(b"a" * least, end)) >= 0:
+        end = classes.find(b" ", start)
+        end = len(classes) if end < 0 else end
+        yield start, end

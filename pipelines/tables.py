@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.errors import MediaError
 from anonymizer.media.files import cause_of, replacing
-from pipelines.copies import inside
+from pipelines.copies import SMALL, unfit
 from pipelines.members import Budget
 from pipelines.plan import Job
 from pipelines.progress import progress
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 ROWS = 1024
 """Most rows that are decoded together."""
+
+_UNREADABLE = {
+    b"PARE": "is encrypted: decrypt it first",
+    b"FEA1": "is of the first version of Feather, which is not read: write it anew as Parquet or Arrow",
+}
+"""First bytes of tables, and why they are not read."""
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
@@ -39,6 +46,9 @@ def rewrite_table(job: Job, work: Work) -> Result:
     start = time.perf_counter()
     with result.guarded():
         _check_installed()
+        with job.source.path.open("rb") as file:
+            if why := _UNREADABLE.get(file.read(4)):
+                raise MediaError(why)
         from pipelines.cells import Cells
 
         rewrite = _rewrite_parquet if _starts_with(job.source.path, b"PAR1") else _rewrite_arrow
@@ -75,7 +85,7 @@ class _Rows:
         from pipelines.cells import Place
 
         self._budget.spend(batch.nbytes)
-        batch.validate(full=True)  # hostile files point out of their own memory
+        _reading(lambda: batch.validate(full=True))  # hostile files point out of their own memory
         rows = np.arange(self._count, self._count + len(batch))
         self._count += len(batch)
         columns = [
@@ -94,7 +104,7 @@ def _rewrite_parquet(source: Path, target: Path, rows: _Rows) -> None:
         schema = _checked(file.schema_arrow)
         with pq.ParquetWriter(target, schema, **_encoding(file.metadata)) as writer:
             for group in range(file.num_row_groups):
-                batches = [rows.batch(batch) for batch in file.iter_batches(ROWS, [group])]
+                batches = [rows.batch(batch) for batch in _each(file.iter_batches(ROWS, [group]))]
                 table = pa.Table.from_batches(batches, schema)
                 writer.write_table(table, row_group_size=max(1, len(table)))
 
@@ -111,29 +121,51 @@ def _rewrite_arrow(source: Path, target: Path, rows: _Rows) -> None:
         schema = _checked(file.schema)
         batches = map(file.get_batch, range(file.num_record_batches)) if is_file else file
         with made(str(target), schema, options=options) as writer:
-            for batch in batches:
+            for batch in _each(batches):
                 writer.write_batch(rows.batch(batch))
 
 
-def _reading(opened: Callable[[], Any]) -> Any:
+def _reading(read: Callable[[], Any]) -> Any:
     """
     Raises:
-        MediaError: the table cannot be opened.
+        MediaError: the table cannot be read.
     """
     try:
-        return opened()
+        return read()
     except Exception as error:  # of Arrow, of Thrift, of the operating system
         raise MediaError(f"is damaged, encrypted, or no table that can be read: {cause_of(error)}") from error
+
+
+def _each(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, with ``_reading`` around the making of each."""
+    source = iter(batches)
+    while (batch := _reading(lambda: next(source, None))) is not None:
+        yield batch
 
 
 def _checked(schema: pa.Schema) -> pa.Schema:
     """
     Raises:
-        MediaError: the metadata may hold a picture.
+        MediaError: the metadata, or a name, may hold a picture.
     """
-    if why := inside(memoryview(schema.serialize())):
-        raise MediaError(f"its metadata {why}")
+    for text in (*_said(schema.metadata), *(text for field in schema for text in _words(field))):
+        if len(text) > SMALL and (why := unfit(BytesIO(text).read)):
+            raise MediaError(f"its metadata {why}")
     return schema
+
+
+def _words(field: pa.Field) -> Iterator[bytes]:
+    """The name and the metadata of a field, and of those below."""
+    yield field.name.encode()
+    yield from _said(field.metadata)
+    kind = getattr(field.type, "storage_type", field.type)
+    for index in range(kind.num_fields):
+        yield from _words(kind.field(index))
+
+
+def _said(metadata: dict[bytes, bytes] | None) -> Iterator[bytes]:
+    for pair in (metadata or {}).items():
+        yield from pair
 
 
 def _encoding(metadata: Any) -> dict[str, Any]:
