@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from anonymizer.errors import MediaError
 from anonymizer.media.files import cause_of, replacing
 from pipelines.plan import Job
@@ -35,6 +37,9 @@ LINES, WIDTH = 12, 40
 NUMBERS = 400
 """Numbers from 0 to 255 that, one after the other, may be pixels."""
 
+DECIMALS = 1000
+"""Numbers from 0 to 1, or with a point and from 0 to 255, that may be pixels if they stand in one line."""
+
 BYTES = 64
 """Control characters, as such or written as escapes, that may come from bytes taken for text."""
 
@@ -52,6 +57,7 @@ _BETWEEN = b" \t\n\r\f,;[](){}\"'"
 _ENCODED = _only(_LETTERS)
 _LINED = _only(_LETTERS, but=b"\n")
 _NUMERIC = _only(b"0123456789abcdefABCDEFxX" + _BETWEEN)
+_DECIMAL = _only(b"0123456789.eE+-" + _BETWEEN.replace(b"\n", b""))
 _SPLIT = bytes.maketrans(_BETWEEN, b" " * len(_BETWEEN))
 _PIXELS = frozenset(
     (form % number).encode() for number in range(256) for form in ("%d", "%02d", "%03d", "%02x", "0x%x", "0x%02x")
@@ -62,6 +68,7 @@ _UUENCODED = re.compile(rb"\nbegin [0-7]{3,4} \S")
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+(?:%PDF-|%!PS|/\* XPM)")
 _BULLET = rb"(?: *+a +)?+ *+"
 _BLOCK = re.compile(rb"\n%b(a{%d,}+) *+\n(?:%b\1 *+\n){%d}" % (_BULLET, WIDTH, _BULLET, LINES - 1))
+_NUMBER = re.compile(rb"\d{0,4}+\.?\d{0,40}+(?<=[\d.])(?:[eE][+-]\d{2,3})?")
 _ESCAPE = re.compile(rb"\\(?:x|u00)(?:0[0-8bBeEfF]|1[0-9ac-fA-CF])")
 _COUNTS = re.compile(rb"counts\\?[\"']\s*+:$")
 
@@ -157,7 +164,9 @@ def inside(text: bytes) -> str:
         return f"holds what may be a picture as text (base64 or hex: {RUN} letters without a blank, or {LINES} lines)"
     if _controls(text) >= BYTES:
         return "holds what may be a picture as text (bytes, or escapes in their place)"
-    return f"holds what may be pixels ({NUMBERS} numbers from 0 to 255)" if _has_pixels(text) else ""
+    if _has_pixels(text) or _has_decimals(text):
+        return f"holds what may be pixels ({NUMBERS} numbers from 0 to 255, or {DECIMALS} decimals in a line)"
+    return ""
 
 
 def _has_run(text: bytes) -> bool:
@@ -193,6 +202,19 @@ def _has_pixels(text: bytes) -> bool:
             numbers = numbers.partition(b"]")[2]
         small = bytes(map(_PIXELS.__contains__, numbers.lower().translate(_SPLIT).split()))
         if bytes([True] * NUMBERS) in small:
+            return True
+    return False
+
+
+def _has_decimals(text: bytes) -> bool:
+    """Whether there is a line of many numbers which, but for a few, are from 0 to 1, or are whole and up to 255."""
+    for start, end in _spans(text, _DECIMAL, 4 * DECIMALS):
+        words = text[start:end].translate(_SPLIT).split()
+        if len(words) < DECIMALS or not text.count(b".", start, end):
+            continue
+        numbers = np.array([float(word) if _NUMBER.fullmatch(word) else -1 for word in words])
+        within = (numbers >= 0) & (numbers <= 1) | np.isin(numbers, np.arange(256))
+        if np.count_nonzero(within) >= max(DECIMALS, 0.95 * len(words)):
             return True
     return False
 

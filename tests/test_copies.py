@@ -58,6 +58,10 @@ def numbers(data: bytes, form: str, between: str) -> bytes:
     return between.join(form % value for value in pixels(data).ravel()).encode()
 
 
+def decimals(values: np.ndarray, form: str, between: str) -> bytes:
+    return between.join(form % value for value in values.ravel()).encode()
+
+
 def uuencoded(data: bytes) -> bytes:
     lines = (binascii.b2a_uu(data[start : start + 45]) for start in range(0, len(data), 45))
     return b"From: me\nbegin 644 a.jpg\n%b`\nend\n" % b"".join(lines)
@@ -110,6 +114,9 @@ AS_TEXT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "dump.txt": (lambda data: numbers(data, "%02x", " "), "pixels"),
     "plain.pgm": (lambda data: b"P2 48 48 255\n" + numbers(data, "%3d", "\n"), "pixels"),
     "counts.json": (lambda data: b'{"counts": [3, 2], "a": [' + numbers(data, "%d", ", ") + b"]}", "pixels"),
+    "olivetti.csv": (lambda data: b"40," + decimals(pixels(data) / 255, "%.7f", ",") + b"\n41\n", "pixels"),
+    "savetxt.txt": (lambda data: decimals(pixels(data), "%.18e", " "), "pixels"),
+    "nested.json": (lambda data: json.dumps((pixels(data) / 255).tolist()).encode(), "pixels"),
     "late.csv": (lambda data: b"a,b\n" * 262_000 + numbers(data, "%d", " "), "pixels"),
 }
 
@@ -178,6 +185,9 @@ INNOCENT: dict[str, bytes] = {
     "lines.jsonl": b'{"file_name": "a.jpg", "objects": {"bbox": [[302, 109, 73, 52]], "label": [0, 1]}}\n' * 999,
     "calib.yaml": b"%YAML:1.0\nK: !!opencv-matrix\n   data: [" + b"5.1e+02, 0., 1., " * 300 + b"]\n",
     "calib.xml": b"<data>" + b"1.25 0. 3.5e-01\n " * 300 + b"</data>",
+    "embedding.csv": decimals(RANDOM.normal(size=2048), "%.6f", ","),
+    "outline.txt": b"0 " + decimals(RANDOM.random(900), "%.6f", " "),
+    "track.csv": decimals(RANDOM.random(4000) * 640, "%.2f", ","),
     "calib.txt": b"P0: 7.215377e+02 0.000000e+00\n" * 300,
     "train.txt": b"".join(b"%06d\n" % row for row in range(2000)),
     "voc.txt": b"".join(b"2008_%06d -1\n" % row for row in range(2000)),
@@ -222,6 +232,9 @@ def test_letters_are_looked_at_across_pieces(tmp_path: Path) -> None:
         b"a" * 499 + b" ",
         (b"a" * 20 + b"b" * 20 + b"\n") * 11 + b"\n",
         b"begin 644",
+        b"0.5 ",
+        b"1.e+-",
+        b"0.5 " * 999 + b"\n",
         b"\xff\xd8\xff\xe1\x00\x04ab",
     ],
 )
