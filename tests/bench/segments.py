@@ -24,6 +24,7 @@ from datasets import command
 from hard_clips import RATE, Media, Picture
 
 from anonymizer import Config
+from anonymizer.aspects import SETTLED
 from anonymizer.media import VideoReader
 from anonymizer.media.timeline import Timeline
 from pipelines.split import LENGTH, cut
@@ -98,9 +99,10 @@ def main(media: Path, minutes: float, step: int) -> None:
         starts = [segment.start for segment in cut(timeline, Config(), LENGTH)[1:]]
         click.echo(f"{len(starts) + 1} segments; same sound: {leaks.sound(parts) == leaks.sound(whole)}")
         differ = others(whole, parts)
-        behind = [min((frame - start for start in starts if start <= frame), default=frame) for frame in differ]
+        before = [frame for frame in differ if any(-SETTLED <= frame - start < 0 for start in starts)]
+        behind = [frame for frame in differ if any(0 <= frame - start < 10 * RATE for start in starts)]
         click.echo(f"frames that are others: {len(differ)} of {len(timeline)}")
-        click.echo(f"of those, within ten seconds behind a joint: {sum(n < 10 * RATE for n in behind)}; {differ[:20]}")
+        click.echo(f"of those, in the {SETTLED} frames before a joint: {len(before)}; in ten seconds behind: {len(behind)}")
         click.echo(f"segments: {dict(leaks.compare(source, parts, leaks.detectors(), step))}")
 
 
