@@ -102,7 +102,9 @@ def main(media: Path, minutes: float, step: int) -> None:
         before = [frame for frame in differ if any(-SETTLED <= frame - start < 0 for start in starts)]
         behind = [frame for frame in differ if any(0 <= frame - start < 10 * RATE for start in starts)]
         click.echo(f"frames that are others: {len(differ)} of {len(timeline)}")
-        click.echo(f"of those, in the {SETTLED} frames before a joint: {len(before)}; in ten seconds behind: {len(behind)}")
+        click.echo(
+            f"of those, {SETTLED} frames or less before a joint: {len(before)}; ten seconds behind: {len(behind)}"
+        )
         click.echo(f"segments: {dict(leaks.compare(source, parts, leaks.detectors(), step))}")
 
 
