@@ -3,7 +3,7 @@
 A face is ``pose(shape + expression)``. ``shape`` belongs to the person; ``expression`` is a few lengths (how far the
 mouth is open, how wide it is ...) that move the shape linearly, and the opening of the eyes, which moves the upper lids
 towards the lower ones; ``pose`` is a rotation, a scale and a shift. Pose and expression are taken from a real face, and
-towards its silhouette the outline. Fitted by ``python -m anonymizer.generate.fit`` on faces of the project's own
+towards its silhouette the outline. Fitted by ``python -m anonymizer.generate.fit_face_model`` on faces of the own
 generator.
 
 The canonical frame looks straight at the camera: the origin lies between the eyes, the distance between the eyes is 1.

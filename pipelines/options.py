@@ -179,15 +179,19 @@ photographs = group(
     ),
 )
 
+DEVICE = option(
+    "--device",
+    metavar="D",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, cuda:N, or auto: a GPU if there is one.",
+)
+
+device = group("Machine", DEVICE)
+
 machine = group(
     "Machine",
-    option(
-        "--device",
-        metavar="D",
-        default="auto",
-        show_default=True,
-        help="cpu, cuda, cuda:N, or auto: a GPU if there is one.",
-    ),
+    DEVICE,
     option(
         "--batch-size",
         metavar="N",
@@ -210,6 +214,7 @@ scaling = group(
         help="Work on a Ray cluster: its address, auto, or local for one that is started here.",
     ),
 )
+
 
 measuring = group(
     "What is measured",

@@ -18,7 +18,7 @@ from unreliable_server import UnreliableServer
 
 from anonymizer.batches import Frames
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Portrait, Studio
+from anonymizer.generate.personas import Order, Persona, Portrait, Studio
 from anonymizer.mesh import MeshEstimator
 
 
@@ -33,7 +33,7 @@ def portraits(studio: Studio) -> list[Portrait]:
     """Three people who look straight, to the right of the picture, and down, 256 pixels a side."""
     neutral = load_condition().neutral.tolist()
     poses = [(0.0, 0.0), (20.0, 0.0), (0.0, 12.0)]
-    orders = [Order(seed, (*pose, *neutral[2:]), 256) for seed, pose in enumerate(poses, start=1)]
+    orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed, pose in enumerate(poses, start=1)]
     return studio.portraits(orders, keep=False)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from anonymizer import Anonymizer, Config, GenerateConfig
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.personas import Order, Persona, Studio
 from anonymizer.mesh import MeshEstimator
 
 FOLDER = Path(__file__).parent.parent / "sample_media"
@@ -31,7 +31,7 @@ REST = load_condition().neutral.tolist()
 
 def portraits(studio: Studio, seed: int, conditions: list[tuple[float, ...]], size: int) -> Tensor:
     """``(N, size, size, 3)`` uint8."""
-    drawn = studio.portraits([Order(seed, condition, size) for condition in conditions], keep=False)
+    drawn = studio.portraits([Order(Persona(seed), condition, size) for condition in conditions], keep=False)
     pixels = torch.stack([portrait.pixels for portrait in drawn])
     return (pixels * 255).round().byte().permute(0, 2, 3, 1)
 

@@ -13,7 +13,7 @@ from anonymizer.config import GenerateConfig
 from anonymizer.face_model import LINEAR, LOWER_LIDS, UPPER_LIDS, features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome, personas
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.personas import Order, Persona, Studio
 from anonymizer.generate.synthetic import Synthetic
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer
@@ -262,18 +262,20 @@ def test_a_mesh_that_is_measured_depends_less_on_where_the_face_was_expected(
 def test_seeds_draw_people_and_conditions_turn_them(studio: Studio, estimator: MeshEstimator) -> None:
     model, rest = load_face_model(), load_condition().neutral.tolist()[2:]
     asked = [(yaw, pitch) for yaw in (-30.0, 0.0, 30.0) for pitch in (-10.0, 10.0)]
-    drawn = studio.portraits([Order(9, (*angles, *rest), 256) for angles in asked], keep=False)
+    drawn = studio.portraits([Order(Persona(9), (*angles, *rest), 256) for angles in asked], keep=False)
     found = model.pose(torch.stack([portrait.points for portrait in drawn])).degrees[:, :2]
     assert (found - torch.tensor(asked)).abs().mean(0)[0] < 5
     assert (found - torch.tensor(asked)).abs().mean(0)[1] < 6
-    again = studio.portraits([Order(9, (*asked[3], *rest), 256)], keep=False)[0]
+    again = studio.portraits([Order(Persona(9), (*asked[3], *rest), 256)], keep=False)[0]
     assert (again.pixels - drawn[3].pixels).abs().max() < 0.01
-    other = studio.portraits([Order(10, (*asked[3], *rest), 256)], keep=False)[0]
+    other = studio.portraits([Order(Persona(10), (*asked[3], *rest), 256)], keep=False)[0]
     assert (other.pixels - drawn[3].pixels).abs().mean() > 0.04
 
 
 def test_portraits_that_miss_what_was_ordered_are_drawn_again(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    orders = [Order(11, (yaw, pitch, 0.1, 0.9), 256) for yaw in (-40.0, -20.0, 20.0, 40.0) for pitch in (-12.0, 12.0)]
+    orders = [
+        Order(Persona(11), (yaw, pitch, 0.1, 0.9), 256) for yaw in (-40.0, -20.0, 20.0, 40.0) for pitch in (-12.0, 12.0)
+    ]
     wanted = torch.tensor([order.condition for order in orders])
 
     def missed() -> torch.Tensor:

@@ -14,7 +14,7 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config, DetectConfig
 from anonymizer.detect import DETECTORS
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Portrait, Studio
+from anonymizer.generate.personas import Order, Persona, Portrait, Studio
 from anonymizer.identity import SMALLEST, TEMPLATE, Recognizer, clearness
 from anonymizer.people import LINK
 from anonymizer.track import follow
@@ -32,7 +32,7 @@ def views(studio: Studio) -> list[list[Portrait]]:
     """Two views of each of three people, 256 pixels a side."""
     neutral = load_condition().neutral.tolist()
     poses = [(0.0, 0.0), (12.0, 4.0)]
-    orders = [Order(seed, (*pose, *neutral[2:]), 256) for seed in (1, 2, 3) for pose in poses]
+    orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed in (1, 2, 3) for pose in poses]
     drawn = studio.portraits(orders, keep=False)
     return [drawn[start : start + 2] for start in range(0, 6, 2)]
 

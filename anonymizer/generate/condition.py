@@ -1,8 +1,8 @@
-"""Steers the synthesis network: the same person, looking elsewhere.
+"""Steers the synthesis network: the same person, looking elsewhere; or somebody else, as old as was asked for.
 
-Head pose and mouth are close to linear in the style vector w of StyleGAN (cf. Shen et al., "InterFaceGAN", 2020).
-A ridge regression on whitened principal components of w predicts them; the shortest step in that space moves them.
-Fitted by ``python -m anonymizer.generate.fit``.
+Head pose, mouth and what else a face shows are close to linear in the style vector w of StyleGAN (cf. Shen et al.,
+"InterFaceGAN", 2020). Ridge regressions on whitened principal components of w predict them; the shortest step in that
+space moves them. Fitted by ``python -m anonymizer.generate.fit_condition``.
 """
 
 from __future__ import annotations
@@ -15,21 +15,30 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from anonymizer.generate.attributes import ATTRIBUTES
+
 CONDITIONS = ("yaw", "pitch", "mouth open", "mouth width")  # degrees, degrees, distances between the eyes
-FLAWS = ("hair over the forehead", "glasses", "beard", "childlike")  # what would look odd on somebody else's head
+MOUTH = slice(2, 4)  # places among them
+# what would look odd on somebody else's head, or beside it
+FLAWS = ("hair over the forehead", "glasses", "beard", "childlike", "another face")
+# what stays when a head turns or speaks: places among conditions and attributes
+LASTING = tuple(len(CONDITIONS) + ATTRIBUTES.index(name) for name in ("age", "man", "skin"))
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """The fitted arrays, for K components and the 4 ``CONDITIONS``.
+    """The fitted arrays, for K components, the 4 ``CONDITIONS``, the F ``FLAWS`` and the A ``ATTRIBUTES``.
 
     Attributes:
         mean: ``(512,)``, the average style.
         components: ``(K, 512)``, principal components, scaled to unit variance of their coordinates.
         slopes: ``(K, 4)``, change of each condition with each coordinate.
         neutral: ``(4,)``, the conditions of the average style.
-        flaw_slopes: ``(K, 4)``, change of each of the ``FLAWS`` with each coordinate, in units of their spread.
-        flaw_limits: ``(4,)``, what a persona may have of each, relative to the average.
+        flaw_slopes: ``(K, F)``, change of each flaw with each coordinate, in units of their spread.
+        flaw_limits: ``(F,)``, what a persona may have of each, relative to the average.
+        attribute_slopes: ``(K, A)``, change of each attribute with each coordinate.
+        usual: ``(A,)``, the attributes of the average style.
+        spread: ``(A,)``, their standard deviations.
     """
 
     mean: Tensor
@@ -38,6 +47,9 @@ class Condition:
     neutral: Tensor
     flaw_slopes: Tensor
     flaw_limits: Tensor
+    attribute_slopes: Tensor
+    usual: Tensor
+    spread: Tensor
 
     def truncate(self, w: Tensor, share: float) -> Tensor:
         """Pull styles ``(N, 512)`` towards the average face; 1 leaves them, 0 gives the average."""
@@ -53,14 +65,43 @@ class Condition:
         return self.coordinates(w) @ self.slopes + self.neutral
 
     def flaws(self, w: Tensor) -> Tensor:
-        """Predicted ``FLAWS`` ``(N, 4)`` of styles ``(N, 512)``, relative to the average."""
+        """Predicted ``FLAWS`` ``(N, F)`` of styles ``(N, 512)``, relative to the average."""
         return self.coordinates(w) @ self.flaw_slopes
 
+    def attributes(self, w: Tensor) -> Tensor:
+        """Predicted ``ATTRIBUTES`` ``(N, A)`` of styles ``(N, 512)``."""
+        return self.coordinates(w) @ self.attribute_slopes + self.usual
+
     def steer(self, w: Tensor, wanted: Tensor) -> Tensor:
-        """Move styles ``(N, 512)`` by the shortest step that makes ``read`` say ``wanted (N, 4)``."""
-        gram = self.slopes.T @ self.slopes
-        step = torch.linalg.solve(gram, (wanted - self.read(w)).T).T @ self.slopes.T
-        return w + step @ self.components
+        """Move styles ``(N, 512)`` by the shortest step that makes ``read`` say ``wanted (N, 4)``; NaN is left open.
+
+        What is ``LASTING`` stays as it is.
+        """
+        change = self._unchanged(w)
+        change[:, : len(CONDITIONS)] = wanted - self.read(w)
+        change[:, [place for place in range(len(CONDITIONS), change.shape[1]) if place not in LASTING]] = torch.nan
+        return self._moved(w, change)
+
+    def become(self, w: Tensor, wanted: Tensor) -> Tensor:
+        """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes.
+
+        What is NaN stays as it is, and so does the head.
+        """
+        change = self._unchanged(w)
+        change[:, len(CONDITIONS) :] = (wanted - self.attributes(w)).nan_to_num(0)
+        change[:, MOUTH] = torch.nan
+        return self._moved(w, change)
+
+    def _unchanged(self, w: Tensor) -> Tensor:
+        return torch.zeros(len(w), len(CONDITIONS) + len(ATTRIBUTES))
+
+    def _moved(self, w: Tensor, change: Tensor) -> Tensor:
+        """Styles after the shortest step that changes conditions and attributes by ``change (N, 4 + A)``."""
+        left_open = change.isnan()
+        slopes = torch.cat([self.slopes, self.attribute_slopes], dim=1).masked_fill(left_open[:, None], 0)
+        gram = slopes.transpose(1, 2) @ slopes + torch.diag_embed(left_open.float())
+        steps = slopes @ torch.linalg.solve(gram, change.nan_to_num(0)[..., None])
+        return w + steps[..., 0] @ self.components
 
 
 @cache

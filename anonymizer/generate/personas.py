@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
@@ -16,7 +17,8 @@ from anonymizer import light, weights
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.face_model import load_face_model
-from anonymizer.generate.condition import load_condition
+from anonymizer.generate.attributes import ATTRIBUTES
+from anonymizer.generate.condition import FLAWS, load_condition
 from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
@@ -24,6 +26,8 @@ from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 CANDIDATES = 64  # people that are drawn to choose one from
 CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
+SOUGHT = tuple(map(ATTRIBUTES.index, ("glasses", "beard")))  # flaws, unless they are asked for
+FLAWED = tuple(map(FLAWS.index, ("glasses", "beard")))
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
@@ -37,11 +41,25 @@ class Portrait(NamedTuple):
     light: Tensor
 
 
+Wanted = tuple[float | None, ...]
+"""Values of which those that are None are left to chance."""
+
+ANY: Wanted = (None,) * len(ATTRIBUTES)
+
+
+class Persona(NamedTuple):
+    """Somebody who does not exist, drawn from ``seed``: with these ``ATTRIBUTES``; then the same person with others."""
+
+    seed: int
+    attributes: Wanted = ANY
+    changes: Wanted = ANY
+
+
 class Order(NamedTuple):
     """A portrait that is wanted: of whom, under which ``CONDITIONS``, how many pixels a side."""
 
-    seed: int
-    condition: tuple[float, ...]
+    persona: Persona
+    condition: Wanted
     size: int
 
 
@@ -86,17 +104,17 @@ class Studio:
 
     def _draw(self, orders: list[Order], exact: bool) -> list[Portrait]:
         """Portraits of one size. Those that miss what was ordered are ordered again, by as much the other way."""
-        styles = torch.stack([self._persona(order.seed) for order in orders])
-        wanted, size = torch.tensor([order.condition for order in orders]), orders[0].size
+        styles = torch.stack([self._style(order.persona) for order in orders])
+        wanted, size = torch.stack([_numbers(order.condition) for order in orders]), orders[0].size
         portraits = self._take(self._condition.steer(styles, wanted), size, exact)
-        missed = self._conditions(portraits) - wanted
+        missed = self._missed(portraits, wanted)
         asked = _corrected(wanted, missed, wanted)
         for _ in range(CORRECTIONS):
             rows = (_worst(missed) > TOLERANCE).nonzero()[:, 0]
             if not len(rows):
                 break
             drawn = self._take(self._condition.steer(styles[rows], asked[rows]), size, exact)
-            off = self._conditions(drawn) - wanted[rows]
+            off = self._missed(drawn, wanted[rows])
             asked[rows] = _corrected(asked[rows], off, wanted[rows])
             closer = (_worst(off) < _worst(missed[rows])).nonzero()[:, 0]
             missed[rows[closer]] = off[closer]
@@ -104,8 +122,10 @@ class Studio:
                 portraits[row] = drawn[new]
         return portraits
 
-    def _conditions(self, portraits: Sequence[Portrait]) -> Tensor:
-        return self._model.conditions(torch.stack([portrait.points for portrait in portraits]))
+    def _missed(self, portraits: Sequence[Portrait], wanted: Tensor) -> Tensor:
+        """By how much, ``(N, 4)``; 0 where nothing is wanted."""
+        points = torch.stack([portrait.points for portrait in portraits])
+        return (self._model.conditions(points) - wanted).nan_to_num(0)
 
     @torch.inference_mode()
     def _take(self, w: Tensor, size: int, exact: bool) -> list[Portrait]:
@@ -127,12 +147,20 @@ class Studio:
             self._engines[size] = engines.compile(module, self._device, torch.zeros(1, 512))
         return self._engines[size]
 
-    def _persona(self, seed: int) -> Tensor:
-        """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws."""
-        noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(seed))
+    def _style(self, persona: Persona) -> Tensor:
+        """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws, who is nearest
+        to what is wanted, made into that.
+        """
+        noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
+        wanted = _numbers(persona.attributes)
         excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
-        return w[excess.sum(1).argmin()]
+        allowed = [wanted[place] > self._condition.usual[place] for place in SOUGHT]
+        excess[:, FLAWED] *= 1 - torch.stack(allowed).float()
+        away = (self._condition.attributes(w) - wanted).abs() / self._condition.spread
+        best = (excess.sum(1) + away.nan_to_num(0).sum(1)).argmin()
+        person = self._condition.become(w[best, None], wanted[None])
+        return self._condition.become(person, _numbers(persona.changes)[None])[0]
 
     def _recall(self, order: Order) -> Portrait:
         self._cache.move_to_end(order)
@@ -144,6 +172,11 @@ class Studio:
         while self._bytes > CACHED:
             _, oldest = self._cache.popitem(last=False)
             self._bytes -= oldest.pixels.nbytes
+
+
+def _numbers(values: Wanted) -> Tensor:
+    """NaN for None."""
+    return torch.tensor([math.nan if value is None else value for value in values])
 
 
 def _corrected(asked: Tensor, missed: Tensor, wanted: Tensor) -> Tensor:

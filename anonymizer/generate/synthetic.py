@@ -13,7 +13,7 @@ from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
-from anonymizer.generate.personas import Order, Portrait, Studio
+from anonymizer.generate.personas import Order, Persona, Portrait, Studio
 from anonymizer.render import Renderer, Views
 from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
@@ -87,7 +87,7 @@ class Synthetic:
         for index, row in enumerate(rows.tolist()):
             aspects = belief.aspects[row] if belief.aspects else {tuple(belief.conditions[row].tolist()): 1.0}
             face += [index] * len(aspects)
-            orders += [Order(seeds[index], _within(condition), side) for condition in aspects]
+            orders += [Order(Persona(seeds[index]), _within(condition), side) for condition in aspects]
             shares += aspects.values()
         drawn = self._studio.portraits(orders, keep=bool(belief.aspects))
         pixels = [portrait.pixels for portrait in drawn]
@@ -98,7 +98,9 @@ class Synthetic:
 
     def _shapes_at_rest(self, seeds: Sequence[int]) -> Tensor:
         """The shapes of people, each measured on one portrait: between those of one person they differ by error."""
-        return self._shapes(self._studio.portraits([Order(seed, AT_REST, SHAPED) for seed in seeds], keep=True))
+        return self._shapes(
+            self._studio.portraits([Order(Persona(seed), AT_REST, SHAPED) for seed in seeds], keep=True)
+        )
 
     def _shapes(self, portraits: Sequence[Portrait]) -> Tensor:
         """Canonical, ``(N, 468, 3)``."""

@@ -23,7 +23,7 @@ from anonymizer import Anonymizer, Config, Frames, GenerateConfig, weights
 from anonymizer import device as devices
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.heads import EarlyExit
-from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.personas import Order, Persona, Studio
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
@@ -38,7 +38,9 @@ def crowd(count: int) -> Tensor:
     rest = tuple(load_condition().neutral.tolist())
     studio = Studio(CPU, MeshEstimator(CPU), truncation=0.7, batch_size=4)
     wall = torch.full((1080, 1920, 3), 120, dtype=torch.uint8)
-    for place, portrait in enumerate(studio.portraits([Order(seed, rest, SIZE) for seed in range(count)], keep=False)):
+    for place, portrait in enumerate(
+        studio.portraits([Order(Persona(seed), rest, SIZE) for seed in range(count)], keep=False)
+    ):
         row, column = divmod(place, ACROSS)
         top, left = row * (SIZE + 8), 64 + column * (SIZE + 104)
         wall[top : top + SIZE, left : left + SIZE] = (portrait.pixels * 255).byte().permute(1, 2, 0)
