@@ -5,10 +5,12 @@ All columns are put together anew: nothing that no cell shows is left in them.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,28 +19,35 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from anonymizer.errors import LeakError, MediaError
-from pipelines.copies import SMALL, inside, pieces
+from pipelines.copies import SMALL, inside
 from pipelines.members import Budget
+from pipelines.pixels import FEW, NUMBERS, are_pixels
 from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.scratch import Scratch, Work
 
-PIXELS = 256
-"""Numbers that, in the lists of one row, may be a picture."""
+SIDE = 16
+"""Columns of bytes from which a table may be a picture itself."""
+
+POINTS = (0, 2, 4)
+"""Lengths of lists that are points and boxes."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where values stand: the column, the row of each, whether the table may do without one, and in how many lists."""
+    """Where values stand: the column, the row of each, whether the table may do without one, in how many lists, and
+    what rows are.
+    """
 
     column: str
     rows: NDArray[np.int64]
     nullable: bool
     depth: int = 0
+    unit: str = "row"
 
     def name(self, index: int) -> str:
-        """``column image.bytes, row 7``; rows count from 0, -1 where it is not known."""
-        return f"column {self.column}, row {self.rows[index]}"
+        """``column image.bytes, row 7``; rows count from 0."""
+        return f"column {self.column}, {self.unit} {self.rows[index]}"
 
 
 class Cells:
@@ -49,6 +58,20 @@ class Cells:
 
     def __init__(self, result: Result, scratch: Scratch, work: Work, budget: Budget) -> None:
         self._result, self._scratch, self._work, self._budget = result, scratch, work, budget
+
+    def check_across(self, batch: pa.RecordBatch, first: int) -> None:
+        """
+        Raises:
+            MediaError: the columns of one row together may be a picture.
+        """
+        columns = [column for column in _leaves(batch.columns) if _may_hold_pixels(column.type)]
+        if sum(column.type == pa.uint8() for column in columns) >= SIDE:
+            raise MediaError(f"may be a picture: has {SIDE} columns of bytes or more")
+        if len(columns) >= NUMBERS:
+            table = np.stack([_floats(column) for column in columns], axis=1)
+            for index, row in enumerate(table):
+                if are_pixels(row):
+                    raise MediaError(f"row {first + index} may hold a picture, a pixel a column")
 
     def column(self, values: pa.Array, place: Place) -> pa.Array:
         """The same values, in which photographs and videos are others.
@@ -83,8 +106,8 @@ class Cells:
         """The same dictionary, also what no row shows: it belongs to all rows of a file."""
         if _is_number(values.type.value_type):
             self.column(values.dictionary_decode(), place)
-        nowhere = Place(place.column, np.full(len(values.dictionary), -1), nullable=False, depth=place.depth)
-        new = self.column(values.dictionary, replace(nowhere, depth=0))
+        words = np.arange(len(values.dictionary))
+        new = self.column(values.dictionary, Place(place.column, words, nullable=False, unit="word"))
         return pa.DictionaryArray.from_arrays(_compact(values.indices), new, ordered=values.type.ordered)
 
     def _struct(self, values: pa.StructArray, place: Place) -> pa.StructArray:
@@ -131,11 +154,15 @@ class Cells:
         """Work on each cell, and put them together anew: nothing that no cell holds is left."""
         cells: list[bytes | None] = [None] * len(values)
         waiting: deque[tuple[int, Job]] = deque()
+        small: Counter[int] = Counter()  # bytes of small cells, by row
 
         def jobs() -> Iterator[Job]:
             for index, (value, path) in enumerate(zip(values, paths, strict=True)):
                 cell = value.as_py()
                 if cell is None or len(cell) <= SMALL:
+                    small[place.rows[index]] += len(cell or b"")
+                    if place.depth and small[place.rows[index]] > SMALL:
+                        raise MediaError(f"{place.name(index)} may hold a picture in pieces")
                     cells[index] = cell
                     continue
                 label = f"{self._result.job.source.name}: {place.name(index)}"
@@ -167,17 +194,14 @@ def _searched(text: pa.Array, place: Place) -> pa.Array:
     """The same text.
 
     Raises:
-        MediaError: there is a picture in a cell.
+        MediaError: there is a picture in a cell, or in the cells of a row together.
     """
-    if not pa.types.is_string_view(text.type):
-        text = _compact(text)
-        cells = pieces(pa.BufferReader(text.buffers()[2]).read) if text.buffers()[2] else ()
-        if not any(map(inside, cells)):  # words of many cells may look like one run of letters
-            return text
     cells = text.to_pylist()
-    for index, cell in enumerate(cells):
-        if cell and len(cell) > SMALL and (why := inside(cell.encode())):
-            raise MediaError(f"{place.name(index)}: {why}, which cannot be worked on there")
+    for row, part in groupby(zip(place.rows.tolist(), cells, strict=True), key=itemgetter(0)):
+        words = "\n".join(cell for _, cell in part if cell)
+        if len(words) > SMALL and (why := inside(words.encode(errors="surrogatepass"))):
+            name = f"column {place.column}, {place.unit} {row}"
+            raise MediaError(f"{name}: {why}, which cannot be worked on there")
     return pa.array(cells, text.type)
 
 
@@ -195,31 +219,38 @@ def _check_pixels(numbers: pa.Array, lengths: NDArray[np.int64], place: Place) -
     Raises:
         MediaError: those of one row may be a picture.
     """
-    if not place.depth or not len(lengths):
+    if not place.depth or not len(lengths) or not _may_hold_pixels(numbers.type):
         return
     counts = np.bincount(place.rows - place.rows[0], lengths).astype(np.int64)
     ends = np.cumsum(counts)
-    for row in np.flatnonzero(counts >= PIXELS):
-        part = numbers[ends[row] - counts[row] : ends[row]].drop_null()
-        if len(part) >= PIXELS and _may_be_pixels(part, place.depth):
-            raise MediaError(f"column {place.column}, row {place.rows[0] + row} may hold a picture as bare pixels")
+    points = place.depth == 2 and bool(np.isin(lengths, POINTS).all())
+    for row in np.flatnonzero(counts >= NUMBERS):
+        values = _floats(numbers[ends[row] - counts[row] : ends[row]])
+        broken = points and bool((values != np.floor(values)).any())
+        bytes_ = numbers.type in (pa.int8(), pa.uint8(), pa.uint16()) and len(np.unique(values)) > FEW
+        if bytes_ or (not broken and are_pixels(values, nested=place.depth > 1)):
+            name = f"column {place.column}, {place.unit} {place.rows[0] + row}"
+            raise MediaError(f"{name} may hold a picture as bare pixels")
 
 
-def _may_be_pixels(numbers: pa.Array, depth: int) -> bool:
-    """Whether numbers are of a type that is used for pixels; or within 255, and if in a single list, whole as well.
+def _may_hold_pixels(kind: pa.DataType) -> bool:
+    return bool(
+        _is_number(kind) and not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+    )
 
-    Outlines and boxes go beyond that, embeddings and sound are not whole, and masks of words are 0 or 1.
-    """
-    if pa.types.is_temporal(numbers.type) or pa.types.is_boolean(numbers.type):
-        return False
-    values = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
-    if depth == 1 and np.isin(values, (0, 1)).all():
-        return False
-    if numbers.type in (pa.int8(), pa.uint8(), pa.uint16()):
-        return True
-    if np.any(np.abs(values) > 255):
-        return False
-    return depth > 1 or bool(np.all((values >= 0) & (values == np.floor(values))))
+
+def _floats(numbers: pa.Array) -> NDArray[np.float64]:
+    """NaN for null."""
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _leaves(columns: list[pa.Array]) -> Iterator[pa.Array]:
+    """The columns, and instead of structs what is in them."""
+    for column in columns:
+        if pa.types.is_struct(column.type):
+            yield from _leaves(column.flatten())
+        else:
+            yield column
 
 
 def _is_text(kind: pa.DataType) -> bool:

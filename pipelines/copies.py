@@ -12,10 +12,9 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from anonymizer.errors import MediaError
 from anonymizer.media.files import cause_of, replacing
+from pipelines.pixels import NUMBERS, in_text, only, spans
 from pipelines.plan import Job
 from pipelines.report import Result
 
@@ -28,49 +27,29 @@ PIECE = 1 << 20
 OVERLAP = 1 << 16
 """Bytes that are looked at in two pieces. What is looked for fits in."""
 
-RUN = 500
-"""Letters without a blank that may be an encoding: hashes, keys and names are shorter."""
+RUN = 520
+"""Letters without a blank that may be an encoding: hashes, keys, signatures and names are shorter."""
 
 LINES, WIDTH = 12, 40
 """How many lines of how many letters may be an encoding."""
 
-NUMBERS = 400
-"""Numbers from 0 to 255 that, one after the other, may be pixels."""
-
-DECIMALS = 1000
-"""Numbers from 0 to 1, or with a point and from 0 to 255, that may be pixels if they stand in one line."""
-
 BYTES = 64
 """Control characters, as such or written as escapes, that may come from bytes taken for text."""
 
-_CONTROLS = bytes({*range(32), 127} - {*b"\t\n\f\r"})
+_CONTROLS = bytes({*range(32), 127} - {*b"\t\n\f\r\x1b"})
 _HIGH = bytes(range(128, 256))
-
-
-def _only(letters: bytes, *, but: bytes = b"") -> bytes:
-    """A table for ``bytes.translate`` that makes ``a`` of some letters, leaves others, and makes blanks of the rest."""
-    return bytes(ord("a") if byte in letters else byte if byte in but else ord(" ") for byte in range(256))
-
-
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
-_BETWEEN = b" \t\n\r\f,;[](){}\"'"
-_ENCODED = _only(_LETTERS)
-_LINED = _only(_LETTERS, but=b"\n")
-_NUMERIC = _only(b"0123456789abcdefABCDEFxX" + _BETWEEN)
-_DECIMAL = _only(b"0123456789.eE+-" + _BETWEEN.replace(b"\n", b""))
-_SPLIT = bytes.maketrans(_BETWEEN, b" " * len(_BETWEEN))
-_PIXELS = frozenset(
-    (form % number).encode() for number in range(256) for form in ("%d", "%02d", "%03d", "%02x", "0x%x", "0x%02x")
-)
+_ENCODED = only(_LETTERS)
+_LINED = only(_LETTERS, but=b"\n")
 
 _LINKS = (b"data:image/", b"data:video/")
 _UUENCODED = re.compile(rb"\nbegin [0-7]{3,4} \S")
-_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+(?:%PDF-|%!PS|/\* XPM)")
+_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:%PDF-|%!PS|/\* XPM|ply\s|#VRML|P[23]\s++(?:#[^\n]*+\s++)*+\d++\s++\d++\s++\d++\s)"
+)
 _BULLET = rb"(?: *+a +)?+ *+"
 _BLOCK = re.compile(rb"\n%b(a{%d,}+) *+\n(?:%b\1 *+\n){%d}" % (_BULLET, WIDTH, _BULLET, LINES - 1))
-_NUMBER = re.compile(rb"\d{0,4}+\.?\d{0,40}+(?<=[\d.])(?:[eE][+-]\d{2,3})?")
-_ESCAPE = re.compile(rb"\\(?:x|u00)(?:0[0-8bBeEfF]|1[0-9ac-fA-CF])")
-_COUNTS = re.compile(rb"counts\\?[\"']\s*+:$")
+_ESCAPE = re.compile(rb"\\(?:x|u00)(?:0[0-8bBeEfF]|1[0-9ac-fAC-F])|(?:\\[0-3][0-7]{2}){3}")
 
 
 def copy(job: Job, allowed: Collection[str] = ()) -> Result:
@@ -129,7 +108,7 @@ def unfit(read: Callable[[int], bytes]) -> str:
             return ""
     except UnicodeError:
         pass
-    return "is no text, and may hold pictures"
+    return "is no text that is understood, and may hold pictures"
 
 
 def pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
@@ -140,7 +119,7 @@ def pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
     piece = b""
     while more := read(PIECE):
         kept = max(0, len(piece) - OVERLAP)
-        if (counts := piece.rfind(b'"counts"', max(0, len(piece) - PIECE // 2), kept)) >= 0:
+        if (counts := piece.rfind(b"counts", max(0, len(piece) - PIECE // 2), kept)) >= 0:
             kept = counts
         piece = piece[kept:] + more
         yield piece
@@ -159,14 +138,12 @@ def _is_text(data: bytes) -> bool:
 def inside(text: bytes) -> str:
     """What a text holds that must not be copied, as a sentence without its subject; empty if there is nothing."""
     if _START.match(text):
-        return "is a document or picture"
+        return "is a document, a picture or a scan"
     if any(link in text for link in _LINKS) or _has_run(text) or _has_block(text):
         return f"holds what may be a picture as text (base64 or hex: {RUN} letters without a blank, or {LINES} lines)"
     if _controls(text) >= BYTES:
         return "holds what may be a picture as text (bytes, or escapes in their place)"
-    if _has_pixels(text) or _has_decimals(text):
-        return f"holds what may be pixels ({NUMBERS} numbers from 0 to 255, or {DECIMALS} decimals in a line)"
-    return ""
+    return f"holds what may be pixels ({NUMBERS} numbers or more)" if in_text(text) else ""
 
 
 def _has_run(text: bytes) -> bool:
@@ -176,7 +153,7 @@ def _has_run(text: bytes) -> bool:
             text = text.replace(escape, b"+")
         text = text.replace(rb"\u", b" ").translate(None, b"\\")
     return any(
-        text.count(text[start : start + 1], start, end) < end - start for start, end in _spans(text, _ENCODED, RUN)
+        text.count(text[start : start + 1], start, end) < end - start for start, end in spans(text, _ENCODED, RUN)
     )
 
 
@@ -192,38 +169,3 @@ def _controls(text: bytes) -> int:
     """How many control characters there are, escapes such as ``\\x00`` among them."""
     escapes = sum(1 for _ in _ESCAPE.finditer(text)) if b"\\" in text else 0
     return escapes + len(text) - len(text.translate(None, _CONTROLS))
-
-
-def _has_pixels(text: bytes) -> bool:
-    """Whether there are many small numbers with nothing but commas and such between them."""
-    for start, end in _spans(text, _NUMERIC, 2 * NUMBERS - 1):
-        numbers = text[start:end]
-        if numbers.lstrip().startswith(b"[") and _COUNTS.search(text[max(0, start - 50) : start]):
-            numbers = numbers.partition(b"]")[2]
-        small = bytes(map(_PIXELS.__contains__, numbers.lower().translate(_SPLIT).split()))
-        if bytes([True] * NUMBERS) in small:
-            return True
-    return False
-
-
-def _has_decimals(text: bytes) -> bool:
-    """Whether there is a line of many numbers which, but for a few, are from 0 to 1, or are whole and up to 255."""
-    for start, end in _spans(text, _DECIMAL, 4 * DECIMALS):
-        words = text[start:end].translate(_SPLIT).split()
-        if len(words) < DECIMALS or not text.count(b".", start, end):
-            continue
-        numbers = np.array([float(word) if _NUMBER.fullmatch(word) else -1 for word in words])
-        within = (numbers >= 0) & (numbers <= 1) | np.isin(numbers, np.arange(256))
-        if np.count_nonzero(within) >= max(DECIMALS, 0.95 * len(words)):
-            return True
-    return False
-
-
-def _spans(text: bytes, table: bytes, least: int) -> Iterator[tuple[int, int]]:
-    """Where runs of letters of a class begin and end that are not shorter than ``least``."""
-    classes = text.translate(table)
-    end = 0
-    while (start := classes.find(b"a" * least, end)) >= 0:
-        end = classes.find(b" ", start)
-        end = len(classes) if end < 0 else end
-        yield start, end

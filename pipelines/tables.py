@@ -86,6 +86,7 @@ class _Rows:
 
         self._budget.spend(batch.nbytes)
         _reading(lambda: batch.validate(full=True))  # hostile files point out of their own memory
+        self._cells.check_across(batch, self._count)
         rows = np.arange(self._count, self._count + len(batch))
         self._count += len(batch)
         columns = [

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 import zstandard
 from fake_anonymizer import make_photo, make_video
 from PIL import Image
@@ -60,6 +61,12 @@ def numbers(data: bytes, form: str, between: str) -> bytes:
 
 def decimals(values: np.ndarray, form: str, between: str) -> bytes:
     return between.join(form % value for value in values.ravel()).encode()
+
+
+def saved(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savetxt(file, values)
+    return file.getvalue()
 
 
 def uuencoded(data: bytes) -> bytes:
@@ -107,16 +114,33 @@ AS_TEXT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "wide.txt": (lambda data: base64.encodebytes(data).decode().encode("utf-16"), "as text"),
     "mail.txt": (uuencoded, "as text"),
     "page.html": (lambda data: b'<img src="data:image/png;base64,AAAA"> and more, so that it is not small', "as text"),
+    "head.ply": (lambda data: b"ply\nformat ascii 1.0\nelement vertex 9\nproperty float x\n" * 2, "or a scan"),
     "scan": (lambda data: b"%PDF-1.7 " + b"text " * 20, "a document"),
     "fer2013.csv": (lambda data: b"emotion,pixels,Usage\n0," + numbers(data, "%d", " ") + b",Training\n", "pixels"),
     "array.json": (lambda data: json.dumps(pixels(data).tolist(), indent=1).encode(), "pixels"),
     "array.c": (lambda data: b"unsigned char a[] = {" + numbers(data, "0x%02X", ", ") + b"};", "pixels"),
     "dump.txt": (lambda data: numbers(data, "%02x", " "), "pixels"),
-    "plain.pgm": (lambda data: b"P2 48 48 255\n" + numbers(data, "%3d", "\n"), "pixels"),
+    "plain.pgm": (lambda data: b"P2 48 48 65535\n" + numbers(data, "%3d", "\n"), "a document, a picture"),
     "counts.json": (lambda data: b'{"counts": [3, 2], "a": [' + numbers(data, "%d", ", ") + b"]}", "pixels"),
     "olivetti.csv": (lambda data: b"40," + decimals(pixels(data) / 255, "%.7f", ",") + b"\n41\n", "pixels"),
     "savetxt.txt": (lambda data: decimals(pixels(data), "%.18e", " "), "pixels"),
     "nested.json": (lambda data: json.dumps((pixels(data) / 255).tolist()).encode(), "pixels"),
+    "lines.txt": (lambda data: saved(pixels(data)), "pixels"),
+    "shares.txt": (lambda data: saved(pixels(data) / 255), "pixels"),
+    "indented.json": (lambda data: json.dumps((pixels(data) / 255).tolist(), indent=1).encode(), "pixels"),
+    "block.yaml": (lambda data: yaml.dump(pixels(data).tolist()).encode(), "pixels"),
+    "keys.json": (
+        lambda data: json.dumps({str(at): int(v) for at, v in enumerate(pixels(data).flat)}).encode(),
+        "pixels",
+    ),
+    "svm.txt": (
+        lambda data: b"1 " + b" ".join(b"%d:%.6f" % (at, v / 255) for at, v in enumerate(pixels(data).flat)),
+        "pixels",
+    ),
+    "signed.json": (lambda data: json.dumps(pixels(data).astype(np.int8).ravel().tolist()).encode(), "pixels"),
+    "bars.txt": (lambda data: numbers(data, "%d", "|"), "pixels"),
+    "example.pbtxt": (lambda data: b"".join(b"\\%03o" % byte for byte in data), "as text"),
+    "small.csv": (lambda data: b"7," + decimals(pixels(data)[:28, :28] / 255, "%.7f", ","), "pixels"),
     "late.csv": (lambda data: b"a,b\n" * 262_000 + numbers(data, "%d", " "), "pixels"),
 }
 
@@ -144,7 +168,7 @@ def copied(path: Path, data: bytes, *allowed: str) -> str:
 def test_what_is_no_text_is_not_copied(tmp_path: Path, photo: bytes, name: str) -> None:
     data = NO_TEXT[name](photo)
     why = copied(tmp_path / name, data)
-    assert "is not copied: it is no text, and may hold pictures" in why
+    assert "is not copied: it is no text that is understood, and may hold pictures" in why
     suffix = Path(name).suffix
     assert (f"(--copy {suffix} copies" if suffix else "(--copy goes by suffixes, and it has none)") in why
     assert copied(tmp_path / (name if suffix else f"{name}.x"), data, suffix or ".x") == ""
@@ -189,6 +213,14 @@ INNOCENT: dict[str, bytes] = {
     "outline.txt": b"0 " + decimals(RANDOM.random(900), "%.6f", " "),
     "track.csv": decimals(RANDOM.random(4000) * 640, "%.2f", ","),
     "calib.txt": b"P0: 7.215377e+02 0.000000e+00\n" * 300,
+    "ids.csv": b"id,label\n" + b"".join(b"%d,%d\n" % (row, row % 7) for row in range(255)),
+    "classes.txt": b"".join(b"%d\n" % (row % 10) for row in range(2000)),
+    "labels.json": json.dumps({"labels": [row % 8 for row in range(2000)]}).encode(),
+    "hot.csv": b"".join(b"%06d.jpg,0,1,0,0,1\n" % row for row in range(500)),
+    "yolo2.txt": b"".join(b"%d %.4f %.4f %.4f %.4f\n" % (row % 9, *RANDOM.random(4)) for row in range(500)),
+    "links.csv": b"".join(b"https://a.b/c.jpg?X-Goog-Signature=" + b"0f" * 256 + b"\n" for row in range(20)),
+    "wider.txt": b"".join(b"0--Parade/0_%d.jpg\n1\n449 330 122 149 0 0 0 0 0 0 \n" % row for row in range(300)),
+    "log.txt": b"\x1b[32mINFO\x1b[0m all is well\n" * 99,
     "train.txt": b"".join(b"%06d\n" % row for row in range(2000)),
     "voc.txt": b"".join(b"2008_%06d -1\n" % row for row in range(2000)),
     "boxes.csv": b"".join(b"%d,1,912,484,97,109,0,7,1\n" % row for row in range(2000)),

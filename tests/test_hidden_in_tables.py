@@ -38,28 +38,58 @@ HIDDEN: dict[str, tuple[Callable[[bytes], object], pa.DataType, str]] = {
     "text in a struct": (lambda data: {"a": data.hex()}, pa.struct([("a", pa.string())]), "column x.a, row 2: holds"),
     "text in a map": (lambda data: [("a", data.hex())], pa.map_(pa.string(), pa.string()), "column x.value, row 2: ho"),
     "map": (lambda data: [("a", data)], pa.map_(pa.string(), pa.binary()), "a type that is not read"),
-    "pixels": (lambda data: list(data[:300]), pa.list_(pa.uint8()), "bare pixels"),
-    "pixels in rows": (lambda data: [list(data[:20])] * 20, pa.list_(pa.list_(pa.uint8(), 20)), "bare pixels"),
-    "bytes as numbers": (lambda data: [byte % 128 for byte in data], pa.list_(pa.int8()), "bare pixels"),
-    "whole numbers": (lambda data: list(data[:300]), pa.list_(pa.float64()), "bare pixels"),
+    "pixels": (lambda data: list(data[:500]), pa.list_(pa.uint8()), "bare pixels"),
+    "pixels in rows": (lambda data: [list(data[300:320])] * 20, pa.list_(pa.list_(pa.uint8(), 20)), "bare pixels"),
+    "bytes as numbers": (lambda data: [byte % 128 for byte in data[:500]], pa.list_(pa.int8()), "bare pixels"),
+    "whole numbers": (lambda data: list(data[:500]), pa.list_(pa.float64()), "bare pixels"),
     "from 0 to 1": (
-        lambda data: [[byte / 255 for byte in data[:20]]] * 20,
+        lambda data: [[byte / 255 for byte in data[300:320]]] * 20,
         pa.large_list(pa.list_(pa.float32())),
         "bare pixels",
     ),
     "pixels in structs": (
-        lambda data: [{"a": byte} for byte in data[:300]],
+        lambda data: [{"a": byte} for byte in data[:500]],
         pa.list_(pa.struct([("a", pa.uint8())])),
         "column x.a, row 2 may hold a picture as bare pixels",
     ),
     "pixels in a map": (
-        lambda data: list(enumerate(data[:300])),
+        lambda data: list(enumerate(data[:500])),
         pa.map_(pa.int32(), pa.uint8()),
         "column x.value, row 2 may hold a picture as bare pixels",
     ),
-    "short lists": (lambda data: [[byte] for byte in data[:300]], pa.list_(pa.list_(pa.int64())), "bare pixels"),
+    "short lists": (lambda data: [[byte] for byte in data[:500]], pa.list_(pa.list_(pa.int64())), "bare pixels"),
+    "with a label before": (lambda data: [-1, 900, *data[:500]], pa.list_(pa.int64()), "bare pixels"),
+    "with what is no number": (lambda data: [float("nan"), *data[:500]], pa.list_(pa.float32()), "bare pixels"),
+    "shares in one list": (lambda data: [byte / 255 for byte in data[:500]], pa.list_(pa.float32()), "bare pixels"),
+    "signed": (lambda data: [byte - 256 * (byte > 127) for byte in data[:500]], pa.list_(pa.int32()), "bare pixels"),
+    "words": (
+        lambda data: [str(byte) for byte in data[:500]],
+        pa.list_(pa.string()),
+        "column x, row 2: holds what may",
+    ),
+    "lines": (
+        lambda data: [" ".join(map(str, data[at : at + 40])) for at in range(300, 900, 40)],
+        pa.list_(pa.string()),
+        "column x, row 2: holds what may be pixels",
+    ),
+    "base64 in lines": (
+        lambda data: base64.encodebytes(data).decode().split(),
+        pa.list_(pa.string()),
+        "column x, row 2: holds what may be a picture as text",
+    ),
+    "bytes in lines": (
+        lambda data: [data[at : at + 48] for at in range(0, 960, 48)],
+        pa.list_(pa.binary()),
+        "column x, row 2 may hold a picture in pieces",
+    ),
+    "document": (lambda data: "%!PS-Adobe " + "text " * 30, pa.string(), "column x, row 2: is a document"),
+    "word of a dictionary": (
+        lambda data: data.hex(),
+        pa.dictionary(pa.int32(), pa.string()),
+        "column x, word 0: holds what may",
+    ),
     "tensor": (
-        lambda data: list(data[:400]),
+        lambda data: list(data[300:700]),
         pa.fixed_shape_tensor(pa.float32(), (20, 20)),
         "bare pixels",
     ),
@@ -90,6 +120,15 @@ INNOCENT: dict[str, tuple[object, pa.DataType]] = {
     "mask of words": ([1] * 400 + [0] * 112, pa.list_(pa.int8())),
     "mask": ([[True, False] * 100] * 20, pa.list_(pa.list_(pa.bool_()))),
     "few": (list(range(255)), pa.list_(pa.uint8())),
+    "classes": ([value % 9 for value in range(600)], pa.list_(pa.int64())),
+    "normalised boxes": (
+        [[index / 300, 0.25, 0.125, 0.5] for index in range(300)],
+        pa.list_(pa.list_(pa.float32(), 4)),
+    ),
+    "boxes in structs": (
+        [{"box": [index / 300, 0.25, 0.125, 0.5]} for index in range(300)],
+        pa.list_(pa.struct([("box", pa.list_(pa.float32()))])),
+    ),
     "text": ("A man, a plan, a canal. " * 100, pa.string()),
 }
 
@@ -103,13 +142,27 @@ def test_other_numbers_and_text_stay(tmp_path: Path, case: str) -> None:
     assert read(result.job.target)[0].equals(read(path)[0])
 
 
+def test_pixels_in_columns_fail_the_table(tmp_path: Path, media: dict[str, bytes]) -> None:
+    data = np.frombuffer(media["a.jpg"], np.uint8)[300 : 300 + 576].reshape(24, 24)
+    flat = {f"p{number}": pa.array([int(value)]) for number, value in enumerate(data.ravel())}
+    assert "row 0 may hold a picture, a pixel a column" in str(
+        rewrite(write(pa.table(flat), tmp_path / "a.parquet")).error
+    )
+    itself = {str(number): pa.array(column) for number, column in enumerate(data.T)}
+    assert "may be a picture: has 16 columns" in str(
+        rewrite(write(pa.table(itself), tmp_path / "b" / "a.parquet")).error
+    )
+    features = {f"f{number}": pa.array([number * 1.7 - 300]) for number in range(600)}
+    assert rewrite(write(pa.table(features), tmp_path / "c" / "a.parquet")).ok
+
+
 NO_PHOTOGRAPHS: dict[str, Callable[[bytes], bytes]] = {
     "picture inside": lambda data: bytes(500) + data,
     "array": numpy_bytes,
     "pickle": lambda data: b"\x80\x04\x95" + bytes(100),
     "compressed": gzip.compress,
     "sound": lambda data: b"RIFF\x64\0\0\0WAVEfmt " + data,
-    "pixels": lambda data: b"128 " * 400,
+    "pixels": lambda data: " ".join(map(str, data[:500])).encode(),
 }
 
 
