@@ -137,7 +137,7 @@ def _has_line(text: bytes) -> bool:
 
 def _in_range(values: NDArray[np.float64]) -> bool:
     """Whether most are: a first look."""
-    return 2 * np.count_nonzero((values >= 0) & (values <= 255)) > len(values)
+    return bool(2 * np.count_nonzero((values >= 0) & (values <= 255)) > len(values))
 
 
 def _parsed(words: list[bytes]) -> NDArray[np.float64]:
