@@ -1,7 +1,9 @@
-"""Fits the heads of ``heads`` by least squares, on portraits of the package's own generator.
+"""Trains the heads of ``heads`` on portraits of the package's own generator.
 
-``python -m anonymizer.generate.fit_heads --count 60`` writes ``generate/heads.safetensors`` and prints the peak
-signal-to-noise ratio against the full picture, in the middle of portraits that were left out.
+``python -m anonymizer.generate.fit_heads SAMPLES.safetensors`` draws portraits and keeps pieces of them (about a second
+each on a CPU with two cores; run it again to resume), trains for a few minutes a head, writes
+``generate/heads.safetensors``, and prints the peak signal-to-noise ratio against the full picture, in the middle of
+portraits that were left out.
 """
 
 from __future__ import annotations
@@ -17,68 +19,90 @@ from torch import Tensor
 
 from anonymizer import weights
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.heads import FULL, SIZES
+from anonymizer.generate.heads import FULL, SIZES, Head
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
-PIXELS = 4096  # of each picture that are fitted
-RIDGE = 1e-4
+CROP, CROPS = 48, 3  # pixels of the features, side of a piece; pieces of a portrait
+MIDDLE = 0.7  # share of the sides that pieces are taken from: faces lie in the middle
+SPREAD = 0.8  # truncation
+BATCH, STEPS, RATE = 16, 3000, 2e-3
+KEPT = 100  # portraits after which they are kept
 
 
-class Normal:
-    """Normal equations of a head: grows by ``add``, ends in ``solve``."""
-
-    def __init__(self) -> None:
-        self.gram, self.right = torch.zeros(0), torch.zeros(0)
-
-    def add(self, features: Tensor, picture: Tensor) -> None:
-        """Features ``(1, C, R, R)`` and the picture ``(1, 3, 2 R, 2 R)`` that they should give."""
-        patches = F.unfold(features, 3, padding=1)[0].T
-        rows = torch.randperm(len(patches))[:PIXELS]
-        design = torch.cat([patches[rows], torch.ones(len(rows), 1)], dim=1)
-        target = F.pixel_unshuffle(picture, 2)[0].flatten(1).T[rows]
-        gram, right = design.T @ design, design.T @ target
-        self.gram, self.right = (self.gram + gram, self.right + right) if len(self.gram) else (gram, right)
-
-    def solve(self) -> tuple[Tensor, Tensor]:
-        """Weight ``(12, C, 3, 3)`` and bias ``(12,)`` of the convolution."""
-        damping = RIDGE * self.gram.diagonal().mean() * torch.eye(len(self.gram))
-        found = torch.linalg.solve(self.gram + damping, self.right).T
-        return found[:, :-1].reshape(12, -1, 3, 3).contiguous(), found[:, -1].contiguous()
-
-
-def draw(synthesis: SynthesisNetwork, seed: int) -> dict[int, tuple[Tensor, Tensor]]:
-    """Features and picture of one random portrait, for each size below the full one."""
+def draw(synthesis: SynthesisNetwork, seed: int) -> tuple[dict[int, Tensor], Tensor]:
+    """Features by size, and the full picture, of a random portrait."""
     noise = torch.randn(1, 512, generator=torch.Generator().manual_seed(seed))
-    w = load_condition().truncate(weights.load("mapping")(noise), 0.8)
-    full = synthesis(w)
-    return {size: (synthesis.features(w, size // 2), F.avg_pool2d(full, FULL // size)) for size in SIZES[:-1]}
+    w = load_condition().truncate(weights.load("mapping")(noise), SPREAD)
+    return {size: synthesis.features(w, size // 2) for size in SIZES[:-1]}, synthesis(w)
+
+
+def pieces(synthesis: SynthesisNetwork, seed: int) -> dict[str, Tensor]:
+    """Of one portrait: features ``(CROPS, C, S, S)`` and pictures ``(CROPS, 3, 2 S, 2 S)``, by size; float16."""
+    features, full = draw(synthesis, seed)
+    generator = torch.Generator().manual_seed(seed)
+    found = {}
+    for size, values in features.items():
+        picture = F.avg_pool2d(full, FULL // size)
+        room = MIDDLE * size / 2 - CROP
+        places = ((size / 2 * (1 - MIDDLE) / 2) + torch.rand(CROPS, 2, generator=generator) * room).long().tolist()
+        found[f"{size}.in"] = torch.cat([values[..., y : y + CROP, x : x + CROP] for y, x in places]).half()
+        found[f"{size}.out"] = torch.cat(
+            [picture[..., 2 * y : 2 * (y + CROP), 2 * x : 2 * (x + CROP)] for y, x in places]
+        ).half()
+    return found
+
+
+def train(inputs: Tensor, wanted: Tensor, size: int, steps: int) -> Head:
+    """A head for pictures of a size: mean absolute error of colours, and of edges."""
+    torch.manual_seed(0)
+    head = Head(size)
+    optimizer = torch.optim.Adam(head.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
+    edge = slice(2, -2)  # what lies beyond the piece is not known
+    for step in range(steps):
+        rows = torch.randint(len(inputs), (BATCH,))
+        error = (head(inputs[rows].float()) - wanted[rows].float())[..., edge, edge]
+        loss = error.abs().mean() + sum(error.diff(dim=axis).abs().mean() for axis in (2, 3))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 500 == 0:
+            click.echo(f"{size} px, step {step}: {loss.item():.4f}")
+    return head.eval().requires_grad_(False)
+
+
+def noise_ratio(head: Head, features: Tensor, full: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, in the middle half."""
+    found = head(features)
+    edge = found.shape[-1] // 4
+    error = (found - F.avg_pool2d(full, FULL // found.shape[-1]))[..., edge:-edge, edge:-edge]
+    return 10 * (4 / error.square().mean()).log10()
 
 
 @click.command()
-@click.option("--count", default=60, help="Portraits to fit to.")
-@click.option("--test", default=12, help="Portraits to measure on.")
-@torch.inference_mode()
-def main(count: int, test: int) -> None:
-    """Fit the heads and write them into the package."""
+@click.argument("samples", type=click.Path(path_type=Path))
+@click.option("--count", default=200, help="Portraits to train on.")
+@click.option("--test", default=24, help="Portraits to measure on.")
+@click.option("--steps", default=STEPS)
+def main(samples: Path, count: int, test: int, steps: int) -> None:
+    """Train the heads and write them into the package."""
     synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
-    normals = {size: Normal() for size in SIZES[:-1]}
-    for seed in range(count):
-        for size, sample in draw(synthesis, seed).items():
-            normals[size].add(*sample)
-    heads = {size: normal.solve() for size, normal in normals.items()}
-    errors: dict[int, list[Tensor]] = {size: [] for size in heads}
-    for seed in range(count, count + test):
-        for size, (features, picture) in draw(synthesis, seed).items():
-            edge = size // 4
-            error = F.pixel_shuffle(F.conv2d(features, *heads[size], padding=1), 2) - picture
-            errors[size].append(error[:, :, edge:-edge, edge:-edge].square().mean())
-    for size, squares in errors.items():
-        click.echo(f"{size} px: {10 * (4 / torch.stack(squares)).log10().mean():.1f} dB")
-    arrays = {
-        f"{size}.{name}": value
-        for size, head in heads.items()
-        for name, value in zip(("weight", "bias"), head, strict=True)
-    }
+    drawn = safetensors.torch.load_file(samples) if samples.exists() else {}
+    with torch.no_grad():
+        while (start := len(next(iter(drawn.values()), ())) // CROPS) < count:
+            more = [pieces(synthesis, seed) for seed in range(start, min(count, start + KEPT))]
+            both = [drawn, *more] if drawn else more
+            drawn = {name: torch.cat([part[name] for part in both]) for name in more[0]}
+            safetensors.torch.save_file(drawn, samples)
+            click.echo(f"{start + len(more)} portraits")
+    heads = {size: train(drawn[f"{size}.in"], drawn[f"{size}.out"], size, steps) for size in SIZES[:-1]}
+    with torch.inference_mode():
+        left_out = [draw(synthesis, seed) for seed in range(count, count + test)]
+        for size, head in heads.items():
+            ratio = torch.stack([noise_ratio(head, features[size], full) for features, full in left_out]).mean()
+            click.echo(f"{size} px: {ratio:.1f} dB")
+    arrays = {f"{size}.{name}": value for size, head in heads.items() for name, value in head.state_dict().items()}
     safetensors.torch.save_file(arrays, Path(__file__).parent / "heads.safetensors")
 
 

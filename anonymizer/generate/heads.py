@@ -1,13 +1,14 @@
 """Early exits of the synthesis network: smaller portraits at a fraction of the cost.
 
-A linear head, one 3x3 convolution, reads a picture off the features half-way through the network. Fitted by least
-squares to the full picture with ``python -m anonymizer.generate.fit_heads``, which prints how close it comes.
+A head, three small convolutions, reads a picture off the features half-way through the network. Trained on the full
+picture with ``python -m anonymizer.generate.fit_heads``, which prints how close it comes.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 import safetensors.torch
 import torch.nn.functional as F
@@ -17,6 +18,27 @@ from anonymizer.networks.mobile_stylegan import CHANNELS, SynthesisNetwork
 
 FULL = 1024  # pixels, side of the network's own pictures
 SIZES = (256, 512, FULL)  # pixels, sides of the pictures that can be had
+WIDTH = {256: 48, 512: 32}  # channels inside of the heads
+
+
+class Head(nn.Module):
+    """Features ``(N, C, R, R)`` -> RGB ``(N, 3, 2 R, 2 R)``, about -1..1.
+
+    Args:
+        size: 2 R, one of ``SIZES`` but the full one.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        width = WIDTH[size]
+        self.reduce = nn.Conv2d(CHANNELS[size // 2], width, 1)
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.colour = nn.Conv2d(width, 12, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = F.leaky_relu(self.reduce(features), 0.2)
+        x = x + F.leaky_relu(self.mix(x), 0.2)
+        return F.pixel_shuffle(self.colour(x), 2)
 
 
 class EarlyExit(nn.Module):
@@ -31,15 +53,15 @@ class EarlyExit(nn.Module):
         super().__init__()
         self.synthesis, self.size = synthesis, size
         if size != FULL:
-            self.head = nn.Conv2d(CHANNELS[size // 2], 12, 3, padding=1)
-            weights = {name.split(".")[1]: value for name, value in _heads().items() if name.startswith(f"{size}.")}
-            self.head.load_state_dict(weights)
+            self.head = Head(size)
+            weights = {name.split(".", 1)[1]: value for name, value in _heads().items() if name.startswith(f"{size}.")}
+            self.head.load_state_dict({name: value.float() for name, value in weights.items()})
         self.eval().requires_grad_(False)
 
     def forward(self, w: Tensor) -> Tensor:
         if self.size == FULL:
-            return self.synthesis(w)
-        return F.pixel_shuffle(self.head(self.synthesis.features(w, self.size // 2)), 2)
+            return cast(Tensor, self.synthesis(w))
+        return cast(Tensor, self.head(self.synthesis.features(w, self.size // 2)))
 
     def extra_repr(self) -> str:
         return f"size={self.size}"
@@ -47,5 +69,5 @@ class EarlyExit(nn.Module):
 
 @cache
 def _heads() -> dict[str, Tensor]:
-    """The heads that are part of the package: ``256.weight``, ``256.bias`` ..."""
+    """The heads that are part of the package: ``256.reduce.weight`` ..."""
     return safetensors.torch.load((files("anonymizer.generate") / "heads.safetensors").read_bytes())
