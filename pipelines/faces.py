@@ -31,6 +31,7 @@ from anonymizer.media.files import replacing
 from anonymizer.mesh import MeshEstimator
 
 LIST = "faces.json"
+AGES = (15.0, 70.0)  # of people whose age is not asked for
 SHEETS = (".png", ".jpg", ".jpeg")
 CHOICES, YES_NO = ("beard", "glasses"), {"no": False, "yes": True}
 SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -75,7 +76,8 @@ def wanted(
     for number in range(count):
         person = derive_seed(secret, b"faces", number)
         chance = random.Random(person)
-        numbers: dict[str, Any] = {name: chance.uniform(*ends) for name, ends in ranges.items()}
+        drawn = {"age": AGES, **ranges}
+        numbers: dict[str, Any] = {name: chance.uniform(*drawn[name]) for name in sorted(drawn)}
         own = replace(look, **numbers)
         name = f"{number + 1:0{max(3, len(str(count)))}}"
         if change is None:

@@ -28,6 +28,7 @@ CORRECTIONS = 2  # times that a portrait is drawn again which misses what was or
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 SOUGHT = tuple(map(ATTRIBUTES.index, ("glasses", "beard")))  # flaws, unless they are asked for
 FLAWED = tuple(map(FLAWS.index, ("glasses", "beard")))
+AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
@@ -157,8 +158,11 @@ class Studio:
         excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
         allowed = [wanted[place] > self._condition.usual[place] for place in SOUGHT]
         excess[:, FLAWED] *= 1 - torch.stack(allowed).float()
-        away = (self._condition.attributes(w) - wanted).abs() / self._condition.spread
-        best = (excess.sum(1) + away.nan_to_num(0).sum(1)).argmin()
+        shown = self._condition.attributes(w)
+        aim = torch.where(wanted.isnan(), shown, wanted)
+        aim[:, AGE] = shown[:, AGE].clamp(*AGES) if wanted[AGE].isnan() else wanted[AGE]
+        away = (shown - aim).abs() / self._condition.spread
+        best = (excess.sum(1) + away.sum(1)).argmin()
         person = self._condition.become(w[best, None], wanted[None])
         return self._condition.become(person, _numbers(persona.changes)[None])[0]
 
