@@ -32,8 +32,8 @@ class Head(nn.Module):
         super().__init__()
         width = WIDTH[size]
         self.reduce = nn.Conv2d(CHANNELS[size // 2], width, 1)
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
-        self.colour = nn.Conv2d(width, 12, 3, padding=1)
+        self.mix = nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate")
+        self.colour = nn.Conv2d(width, 12, 3, padding=1, padding_mode="replicate")
 
     def forward(self, features: Tensor) -> Tensor:
         x = F.leaky_relu(self.reduce(features), 0.2)
