@@ -147,7 +147,7 @@ def test_workers_end_with_the_run_that_started_them(run: Run) -> None:
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(workers) >= 2
         process.kill()
-    for _ in range(100):
+    for _ in range(500):
         if not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers):
             break
         time.sleep(0.02)

@@ -40,8 +40,8 @@ MIB = 1 << 20
 
 
 def put_large(folder: Path) -> Path:
-    path = folder / "large.bin"
-    path.write_bytes(np.random.default_rng(0).bytes(11 * MIB))
+    path = folder / "large.txt"
+    path.write_bytes(b"".join(b"%07d\n" % number for number in range(11 * MIB // 8)))
     return path
 
 
@@ -68,13 +68,13 @@ def test_an_upload_that_fails_leaves_nothing(
     path = put_large(tmp_path)
     server.fault = lambda method, path: 403 if second_part(method, path) else None
     result = invoke("run", path.parent, "-o", s3.root, code=1)
-    assert result.stderr.startswith(f"Error: {s3.root}/large.bin: ")
+    assert result.stderr.startswith(f"Error: {s3.root}/large.txt: ")
     assert (s3.tree(), s3.uploads()) == ({}, 0)
     stop = Event()
     stop.set()
     server.fault = lambda method, path: None
     with pytest.raises(storage.StoppedError):
-        storage.publish(path, f"{s3.root}/large.bin", stop)
+        storage.publish(path, f"{s3.root}/large.txt", stop)
     assert (s3.tree(), s3.uploads()) == ({}, 0)
 
 
@@ -109,7 +109,7 @@ def test_a_process_that_is_killed_while_it_publishes_leaves_nothing(
     assert len(list(scratch.iterdir())) == 1
     server.fault = lambda method, path: None
     invoke("run", tmp_path / "in", "-o", s3.root)
-    assert list(s3.tree()) == ["large.bin"]
+    assert list(s3.tree()) == ["large.txt"]
     assert s3.uploads() == 0
 
 
