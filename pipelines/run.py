@@ -110,12 +110,11 @@ class Run:
 
     @contextmanager
     def _left_tidy(self) -> Iterator[None]:
-        """Workers of a cluster cannot be asked to end, only killed."""
+        """Workers may have died, and those of a cluster cannot be asked to end, only killed."""
         try:
             yield
-        except BaseException:
+        finally:
             self._remove_partials()
-            raise
 
     def _remove_partials(self) -> None:
         """What was left by processes that were killed. Nobody else works there, as the ledger is held."""

@@ -124,8 +124,10 @@ def publish(path: Path, url: str, stop: Event) -> None:
             _abandon(store, name, size)
             try:
                 store.put_file(str(path), name, callback=_until(stop), **_portions(url, size))
-            except BaseException:
+            except BaseException as error:
                 _abandon(store, name, size)
+                if stop.is_set() and isinstance(error, Exception):  # aborting may fail while a part is on its way
+                    raise StoppedError from error
                 raise
             _check(store, name, path)
             return
