@@ -47,7 +47,11 @@ class Place:
 
     def name(self, index: int) -> str:
         """``column image.bytes, row 7``; rows count from 0."""
-        return f"column {self.column}, {self.unit} {self.rows[index]}"
+        return self.at(self.rows[index])
+
+    def at(self, row: int) -> str:
+        """The same, by the row."""
+        return f"column {self.column}, {self.unit} {row}"
 
 
 class Cells:
@@ -200,8 +204,7 @@ def _searched(text: pa.Array, place: Place) -> pa.Array:
     for row, part in groupby(zip(place.rows.tolist(), cells, strict=True), key=itemgetter(0)):
         words = "\n".join(cell for _, cell in part if cell)
         if len(words) > SMALL and (why := inside(words.encode(errors="surrogatepass"))):
-            name = f"column {place.column}, {place.unit} {row}"
-            raise MediaError(f"{name}: {why}, which cannot be worked on there")
+            raise MediaError(f"{place.at(row)}: {why}, which cannot be worked on there")
     return pa.array(cells, text.type)
 
 
@@ -229,8 +232,7 @@ def _check_pixels(numbers: pa.Array, lengths: NDArray[np.int64], place: Place) -
         broken = points and bool((values != np.floor(values)).any())
         bytes_ = numbers.type in (pa.int8(), pa.uint8(), pa.uint16()) and len(np.unique(values)) > FEW
         if bytes_ or (not broken and are_pixels(values, nested=place.depth > 1)):
-            name = f"column {place.column}, {place.unit} {place.rows[0] + row}"
-            raise MediaError(f"{name} may hold a picture as bare pixels")
+            raise MediaError(f"{place.at(place.rows[0] + row)} may hold a picture as bare pixels")
 
 
 def _may_hold_pixels(kind: pa.DataType) -> bool:

@@ -72,11 +72,11 @@ def wanted(
         ConfigError: there is no such attribute, or a value is out of range.
     """
     secret = secrets.randbelow(SEEDS) if seed is None else seed
+    drawn = {"age": AGES, **ranges}
     faces = []
     for number in range(count):
         person = derive_seed(secret, b"faces", number)
         chance = random.Random(person)
-        drawn = {"age": AGES, **ranges}
         numbers: dict[str, Any] = {name: chance.uniform(*drawn[name]) for name in sorted(drawn)}
         own = replace(look, **numbers)
         name = f"{number + 1:0{max(3, len(str(count)))}}"

@@ -215,7 +215,6 @@ scaling = group(
     ),
 )
 
-
 measuring = group(
     "What is measured",
     option("--against", type=click.Choice(["deface"]), help="Run this program too, in turn with this one."),

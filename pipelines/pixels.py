@@ -62,9 +62,9 @@ def are_pixels(values: NDArray[np.float64], *, nested: bool = False) -> bool:
     if len(values) < NUMBERS or kinds <= FEW:
         return False
     most = MOST * len(values)
-    shares = np.count_nonzero((values >= 0) & (values <= 1)) >= most
     if nested:
         return bool(np.count_nonzero(np.abs(values) <= 255) >= most)
+    shares = np.count_nonzero((values >= 0) & (values <= 1)) >= most
     whole = np.count_nonzero((values >= -128) & (values <= 255) & (values == np.floor(values))) >= most
     return bool(whole or (shares and (kinds <= LEVELS or len(values) >= MANY)))
 

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from anonymizer.generate.attributes import ATTRIBUTES
-from anonymizer.generate.condition import CONDITIONS, LASTING, load_condition
+from anonymizer.generate.condition import ATTRIBUTES, CONDITIONS, LASTING, load_condition
 from anonymizer.generate.looks import Look
 from pipelines.faces import LIST, SYNTHETIC, wanted
 

@@ -119,9 +119,7 @@ def test_a_face_does_not_depend_on_its_batch(
     alone = compose(
         frames[1:], generator.generate(frames[1:], observe(frames[1:], second, meshes[2:]), [13, 14])[0]
     ).pixels[0]
-    change = (together.int() - alone.int()).abs().float()
-    assert change.mean() < 0.05
-    assert change.max() <= 16  # next to lids, which the network of eyes, in bfloat16, sees to a tenth of a pixel
+    assert (together.int() - alone.int()).abs().max() <= 2
 
 
 def test_sixteen_bits_stay_sixteen_bits(

@@ -10,7 +10,6 @@ from torch import Tensor
 from anonymizer import geometry
 from anonymizer.face_model import LEFT_LIDS, RIGHT_LIDS
 
-ATTRIBUTES = ("age", "man", "skin", "beard", "glasses", "smile", "eyes open", "gaze")
 FOREHEAD = [10, 338, 297, 332, 109, 67, 103, 151, 108, 337, 69, 299, 104, 333]
 CHEEKS = [50, 280, 101, 330, 205, 425, 118, 347, 6, 197]
 BEARD = [164, 167, 393, 165, 391, 199, 200, 175, 194, 418, 211, 431, 138, 367]
@@ -84,6 +83,4 @@ def crops(pictures: Tensor, points: Tensor, size: int) -> Tensor:
 def colours(pictures: Tensor, where: Tensor) -> Tensor:
     """Values ``(N, P, C)`` of ``pictures (N, C, H, W)`` at ``where (N, P, 2)``, in pixels."""
     size = torch.tensor([pictures.shape[3], pictures.shape[2]])
-    grid = (where / size * 2 - 1)[:, :, None]
-    found = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-    return found[..., 0].transpose(1, 2)
+    return geometry.sample(pictures, where / size).transpose(1, 2)

@@ -15,10 +15,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from anonymizer.generate.attributes import ATTRIBUTES
-
 CONDITIONS = ("yaw", "pitch", "mouth open", "mouth width")  # degrees, degrees, distances between the eyes
 MOUTH = slice(2, 4)  # places among them
+ATTRIBUTES = (
+    "age",
+    "man",
+    "skin",
+    "beard",
+    "glasses",
+    "smile",
+    "eyes open",
+    "gaze",
+)  # see ``attributes``
 # what would look odd on somebody else's head, or beside it
 FLAWS = ("hair over the forehead", "glasses", "beard", "childlike", "another face")
 # what stays when a head turns or speaks: places among conditions and attributes

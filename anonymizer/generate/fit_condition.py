@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from anonymizer.face_model import load_face_model, measure_expression
-from anonymizer.generate.attributes import ATTRIBUTES
-from anonymizer.generate.condition import CONDITIONS, FLAWS, Condition
+from anonymizer.generate.condition import ATTRIBUTES, CONDITIONS, FLAWS, Condition
 
 COMPONENTS, RIDGE = 256, 100.0
 ACCEPTED = torch.tensor([0.25, 0.5, 0.5, 0.4, 0.3])  # quantile of each flaw that a persona may have

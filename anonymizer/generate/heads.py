@@ -55,7 +55,7 @@ class EarlyExit(nn.Module):
         if size != FULL:
             self.head = Head(size)
             weights = {name.split(".", 1)[1]: value for name, value in _heads().items() if name.startswith(f"{size}.")}
-            self.head.load_state_dict({name: value.float() for name, value in weights.items()})
+            self.head.load_state_dict(weights)
         self.eval().requires_grad_(False)
 
     def forward(self, w: Tensor) -> Tensor:

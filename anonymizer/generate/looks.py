@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from anonymizer.errors import ConfigError
-from anonymizer.generate.attributes import ATTRIBUTES
-from anonymizer.generate.condition import load_condition
+from anonymizer.generate.condition import ATTRIBUTES, load_condition
 from anonymizer.generate.personas import Wanted
 
 Gender = Literal["woman", "man"]
-MOUTH = 0.45  # distance of the lips, in distances between the eyes, that is as wide open as the network follows
+WIDE_OPEN = 0.45  # distance of the lips, in distances between the eyes, that is as wide open as the network follows
 RANGES = {
     "age": (1, 80),
     "skin": (-50, 60),
@@ -67,7 +66,7 @@ class Look:
     @property
     def condition(self) -> Wanted:
         """See ``generate.condition.CONDITIONS``."""
-        return (self.yaw, self.pitch, None if self.mouth is None else self.mouth * MOUTH, None)
+        return (self.yaw, self.pitch, None if self.mouth is None else self.mouth * WIDE_OPEN, None)
 
     @property
     def attributes(self) -> Wanted:

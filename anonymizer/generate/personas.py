@@ -17,8 +17,7 @@ from anonymizer import light, weights
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.face_model import load_face_model
-from anonymizer.generate.attributes import ATTRIBUTES
-from anonymizer.generate.condition import FLAWS, load_condition
+from anonymizer.generate.condition import ATTRIBUTES, FLAWS, load_condition
 from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
@@ -133,7 +132,7 @@ class Studio:
         """Portraits ``size`` pixels a side, of styles ``w (N, 512)``."""
         drawn_size = max(size, SIZES[0])
         picture = ((self._engine(drawn_size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
-        frames = Frames((picture * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(w))
+        frames = stills(picture)
         measure = self._estimator.measure if exact else self._estimator.estimate
         points = measure(frames, whole_pictures(len(w), drawn_size)).points
         shades = light.measure(picture.cpu(), points[..., :2] / drawn_size, self._model.normals(points))
@@ -192,6 +191,11 @@ def _corrected(asked: Tensor, missed: Tensor, wanted: Tensor) -> Tensor:
 def _worst(missed: Tensor) -> Tensor:
     """The most by which conditions ``(N, 4)`` are missed, in steps of ``CELL``: ``(N,)``."""
     return (missed.abs() / torch.tensor(CELL)).amax(1)
+
+
+def stills(pictures: Tensor) -> Frames:
+    """Pictures ``(N, 3, S, S)`` in 0..1 as frames."""
+    return Frames((pictures * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(pictures))
 
 
 def whole_pictures(count: int, size: int) -> Faces:

@@ -7,7 +7,6 @@ npm package ``@vladmandic/face-api``, which tells apparent age and gender.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
@@ -18,12 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device, weights
-from anonymizer.batches import Frames
 from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS
 from anonymizer.generate import age_gender, attributes
 from anonymizer.generate.heads import EarlyExit
-from anonymizer.generate.personas import whole_pictures
+from anonymizer.generate.personas import stills, whole_pictures
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
@@ -56,8 +54,7 @@ class Sampler:
         """
         w = torch.cat([self._style(seed) for seed in seeds])
         pictures = ((self._synthesis(w) + 1) / 2).clamp(0, 1)
-        frames = Frames((pictures * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(w))
-        points = self._estimator.estimate(frames, whole_pictures(len(w), SIZE)).points
+        points = self._estimator.estimate(stills(pictures), whole_pictures(len(w), SIZE)).points
         small, flat = F.avg_pool2d(pictures, SIZE // SMALL), points[..., :2] * SMALL / SIZE
         smooth = F.avg_pool2d(small, 3, 1, 1)
         years = self._ages(attributes.crops(pictures, points[..., :2], age_gender.SIZE))
@@ -76,8 +73,7 @@ class Sampler:
 
     def _beside(self, pictures: Tensor) -> Tensor:
         """The best score ``(N,)`` of faces that do not lie in the middle of ``pictures (N, 3, S, S)``."""
-        frames = Frames((pictures * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(pictures))
-        faces = self._detector.detect(frames)
+        faces = self._detector.detect(stills(pictures))
         centres = (faces.boxes[:, 0] + faces.boxes[:, 2]) / 2 / pictures.shape[3]
         aside = faces.scores * ((centres - 0.5).abs() > ASIDE)
         return torch.zeros(len(pictures)).scatter_reduce(0, faces.frame, aside, "amax")

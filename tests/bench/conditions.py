@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -20,12 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anonymizer.batches import Frames
 from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.generate import age_gender, attributes
-from anonymizer.generate.attributes import ATTRIBUTES
+from anonymizer.generate.condition import ATTRIBUTES
 from anonymizer.generate.looks import Look
-from anonymizer.generate.personas import Order, Persona, Portrait, Studio, whole_pictures
+from anonymizer.generate.personas import Order, Persona, Portrait, Studio, stills, whole_pictures
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 
@@ -61,10 +59,9 @@ class Measure:
 
     def embed(self, portraits: Sequence[Portrait]) -> Tensor:
         pixels = torch.stack([portrait.pixels for portrait in portraits])
-        frames = Frames((pixels * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(pixels))
         points = torch.stack([portrait.points for portrait in portraits])
         faces = replace(whole_pictures(len(points), SIZE), landmarks=features(points))
-        return self._recognizer.embed(frames, faces)
+        return self._recognizer.embed(stills(pixels), faces)
 
     def conditions(self, portrait: Portrait) -> Tensor:
         return self._model.conditions(portrait.points[None])[0]
