@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces
 from anonymizer.errors import SeekError
+from anonymizer.generate.looks import Look
 from anonymizer.geometry import box_iou
 from anonymizer.people import People
 from anonymizer.sightings import NOBODY, Sightings
@@ -27,34 +29,50 @@ Numbers = dict[int, int]  # of a segment: its own number of a person to that of 
 Together = Mapping[int, set[int]]  # person: who was seen at the same time
 
 
-def agree(segments: Iterable[Sightings], own: Sequence[range]) -> tuple[list[Numbers], str]:
-    """The numbers of all segments, and what names the video.
+@dataclass(frozen=True)
+class Agreement:
+    """What the segments of a video agree on.
+
+    Attributes:
+        tables: for each segment new numbers of all of its people, ``NOBODY`` for what is no face.
+        looks: by new number, what people seem like, as the first segment knows that saw them.
+        source: the digest of the first picture with a face, which names the video; empty if there is none.
+    """
+
+    tables: list[Numbers]
+    looks: dict[int, Look]
+    source: str
+
+
+def agree(segments: Iterable[Sightings], own: Sequence[range]) -> Agreement:
+    """Who is who in all segments.
 
     Args:
         segments: in order; each overlaps with the next.
         own: the frames that each is for; the others it has for the sake of its neighbours.
 
-    Returns:
-        for each segment new numbers of all of its people, ``NOBODY`` for what is no face, and the digest of the first
-        picture with a face, empty if there is none.
-
     Raises:
         SeekError: two segments saw other pictures in the same frame.
     """
-    agreement = _Agreement()
+    talks = _Talks()
     source = ""
     for segment, frames in zip(segments, own, strict=True):
-        agreement.add(segment, frames)
+        talks.add(segment, frames)
         source = source or segment.source
-    return agreement.finish(), source
+    tables = talks.finish()
+    looks: dict[int, Look] = {}
+    for table, seen in zip(tables, talks.looks, strict=True):
+        looks |= {table[number]: look for number, look in seen.items() if table[number] not in looks}
+    return Agreement(tables, looks, source)
 
 
-class _Agreement:
+class _Talks:
     def __init__(self) -> None:
         self._people = People()
         self._tables: list[Numbers] = []
         self._numbers: list[set[int]] = []  # of all who are seen in each segment
         self._last: Sightings | None = None
+        self.looks: list[Mapping[int, Look]] = []  # of those, as each segment knows them
 
     def add(self, segment: Sightings, own: range) -> None:
         """Number the people of the next segment who are seen in its own frames, and the others as far as known."""
@@ -74,6 +92,7 @@ class _Agreement:
         self._tables.append(table)
         self._numbers.append(set(segment.faces.tracks.tolist()) - {UNTRACKED})
         self._last = segment
+        self.looks.append({number: look for number, look in segment.looks.items() if number in self._numbers[-1]})
 
     def finish(self) -> list[Numbers]:
         """All numbers; whom nobody was sure of, or who is in no frame that is anybody's own, is somebody else."""

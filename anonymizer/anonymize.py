@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -27,8 +27,9 @@ from anonymizer.detect import DETECTORS
 from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
 from anonymizer.generate import GENERATORS
-from anonymizer.generate.base import Outcome
+from anonymizer.generate.base import Outcome, Persona
 from anonymizer.generate.cover import Cover
+from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import derive_seed, digest
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
@@ -38,6 +39,7 @@ from anonymizer.people import People
 from anonymizer.prefetch import prefetch
 from anonymizer.smooth import smooth
 from anonymizer.track import follow
+from anonymizer.traits import UNKNOWN, TraitReader
 from anonymizer.trust import Belief
 
 BATCHES_AHEAD = 1  # that wait between the threads that track, observe and render
@@ -90,6 +92,8 @@ class Anonymizer:
         estimator = MeshEstimator(self.device) if generates else None
         self._observer = Observer(estimator, load_face_model()) if estimator else None
         self._recognizer = Recognizer(self.device) if generates else None
+        match = self.config.generate.match
+        self._reader = TraitReader(match, self.device) if generates and match else None
         self._generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, estimator, self.batch_size
         )
@@ -139,19 +143,21 @@ class Anonymizer:
         The tracker looks ahead, so that frames come out later than they go in, cut into other batches, but all of
         them and in order.
         """
-        return self.render(self.track(batches))
+        people = People()
+        return self.render(self.track(batches, people), people.looks)
 
     def track(
         self, batches: Iterable[Frames], people: People | None = None, lead: int = 0
     ) -> Iterator[tuple[Frames, Faces]]:
         """The first half of ``stream``: each batch with the faces in it, which are numbered; see ``track.follow``."""
         uploaded = (self._upload(batch) for batch in batches)
-        tracks = follow(uploaded, self._detector, self.config, self._recognizer, people, lead)
+        tracks = follow(uploaded, self._detector, self.config, self._recognizer, self._reader, people, lead)
         return self._timed(tracks, "detect and track")
 
     def render(
         self,
         tracked: Iterable[tuple[Frames, Faces]],
+        looks: Mapping[int, Look],
         *,
         secret: int | None = None,
         source: bytes = b"",
@@ -161,6 +167,8 @@ class Anonymizer:
 
         Args:
             tracked: the frames in order, each with all of its faces, whose numbers tell people apart.
+            looks: what people seem like, by number; personas are drawn to suit. At the latest known when a face of
+                theirs comes.
             secret: what personas are drawn from; by default the seed of the settings, or this object's own secret.
             source: names the video, so that every video has its own personas; by default its first picture of a face.
             fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
@@ -175,8 +183,11 @@ class Anonymizer:
                 # not the first frame, which is black in many videos
                 if not source and len(belief.faces):
                     source = digest(frames.pixels[belief.faces.frame[0]])
-                seeds = [derive_seed(secret, source, track) for track in belief.faces.tracks.tolist()]
-                yield self._replace(frames, chooser.choose(belief, len(frames)), seeds, steady)
+                personas = [
+                    Persona(derive_seed(secret, source, track), looks.get(track, UNKNOWN).attributes)
+                    for track in belief.faces.tracks.tolist()
+                ]
+                yield self._replace(frames, chooser.choose(belief, len(frames)), personas, steady)
 
     def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
         """The faces that ``stills`` would replace or cover."""
@@ -194,11 +205,12 @@ class Anonymizer:
         belief = self._observe(frames, found)
         faces, sources = belief.faces, [digest(picture) for picture in frames.pixels]
         order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
-        seeds = [
-            derive_seed(self._secret, sources[frame], number)
-            for frame, number in zip(faces.frame.tolist(), order, strict=True)
+        looks = self._reader.read(frames, faces) if self._reader else [UNKNOWN] * len(faces)
+        personas = [
+            Persona(derive_seed(self._secret, sources[frame], number), look.attributes)
+            for frame, number, look in zip(faces.frame.tolist(), order, looks, strict=True)
         ]
-        done = _covered(self._replace(frames, belief, seeds), missed)
+        done = _covered(self._replace(frames, belief, personas), missed)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
@@ -208,9 +220,11 @@ class Anonymizer:
         with self._clock("mesh"):
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
-    def _replace(self, frames: Frames, belief: Belief, seeds: list[int], steady: Steady | None = None) -> Anonymized:
+    def _replace(
+        self, frames: Frames, belief: Belief, personas: list[Persona], steady: Steady | None = None
+    ) -> Anonymized:
         with self._clock("generate"):
-            patches, outcomes = self._generator.generate(frames, belief, seeds)
+            patches, outcomes = self._generator.generate(frames, belief, personas)
             covers, outcomes = steady.hold(frames, belief.faces, outcomes) if steady else ([], outcomes)
         with self._clock("blend"):
             done = compose(frames, [*patches, *covers])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from anonymizer.errors import ConfigError
 
 Method = Literal["generate", "solid", "pixelate", "blur"]
+Trait = Literal["age", "gender", "skin"]
 SEEDS = 2**63
 DetectorName = Literal["centerface", "mtcnn", "both"]
 
@@ -67,12 +68,14 @@ class GenerateConfig:
         method: ``generate`` for a synthetic person; ``solid``, ``pixelate``, ``blur`` only cover.
         seed: the same seed draws the same people again; ``None`` draws a secret one, which is forgotten.
         truncation: how far personas may lie from the average face, 0..1 (the truncation trick of StyleGAN).
+        match: what a persona has in common with the face that it replaces, as it seems and in coarse steps.
         max_yaw, max_pitch: head pose in degrees beyond which a face is covered instead.
     """
 
     method: Method = "generate"
     seed: int | None = None
     truncation: float = 0.7
+    match: tuple[Trait, ...] = get_args(Trait)
     max_yaw: float = 95.0
     max_pitch: float = 40.0
 

@@ -31,7 +31,7 @@ class Recognizer:
     def embed(self, frames: Frames, faces: Faces) -> Tensor:
         """Embeddings of ``faces``, row by row: ``(N, 128)`` float32 on the host, NaN where too little is to be seen."""
         found = torch.full((len(faces), EMBEDDING), torch.nan)
-        chips = geometry.cut_patches(frames.pixels, faces.frame, _to_chip(faces), SIZE)
+        chips = geometry.cut_patches(frames.pixels, faces.frame, to_chip(faces.landmarks), SIZE)
         detailed = _detail(chips) >= DETAIL
         if detailed.any():
             found[detailed.cpu()] = self._network(chips[detailed]).cpu()
@@ -44,16 +44,16 @@ def clearness(faces: Faces) -> Tensor:
     A face must be large and sure, and its landmarks must lie as in a face that looks at the camera: the view is
     worse the further they are from that, in units of the distance of the eyes.
     """
-    away = (geometry.apply_affine(_to_chip(faces), faces.landmarks) - TEMPLATE).square().sum(2).mean(1).sqrt()
+    away = (geometry.apply_affine(to_chip(faces.landmarks), faces.landmarks) - TEMPLATE).square().sum(2).mean(1).sqrt()
     clear = (faces.sizes.amin(1) >= SMALLEST) & (faces.scores >= SURE)
     return (TURNED - away / (TEMPLATE[1] - TEMPLATE[0]).norm()).clamp(min=0) * clear
 
 
-def _to_chip(faces: Faces) -> Tensor:
-    """Maps ``(N, 2, 3)`` that take the frame to what the network was trained on."""
-    rotation, scale, shift = geometry.fit_similarity(
-        faces.landmarks, TEMPLATE.expand(len(faces), -1, -1), torch.ones(5)
-    )
+def to_chip(landmarks: Tensor) -> Tensor:
+    """Maps ``(N, 2, 3)`` that take frames with ``landmarks (N, 5, 2)`` to chips of ``SIZE``, upright from brows to
+    chin.
+    """
+    rotation, scale, shift = geometry.fit_similarity(landmarks, TEMPLATE.expand(len(landmarks), -1, -1), torch.ones(5))
     return torch.cat([scale[:, None, None] * rotation, shift[:, :, None]], dim=2)
 
 

@@ -25,8 +25,10 @@ from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Frames
 from anonymizer.config import Config
+from anonymizer.generate.looks import Look
 from anonymizer.identity import Recognizer, clearness
 from anonymizer.motion import Sight, Track, as_faces, near
+from anonymizer.traits import UNKNOWN, TraitReader
 
 LINK = 0.42  # distance of two embeddings below which they may be of one person
 MARGIN = 0.1  # by which everybody else must be further away
@@ -43,10 +45,12 @@ class People:
     So a person may have got several numbers; then the first one goes on.
 
     Attributes:
+        looks: what those seem like who were seen, by number, when they came; for the choice of personas.
         doubtful: the numbers of faces of which nobody was sure, but somebody may have been before the first frame.
     """
 
     def __init__(self) -> None:
+        self.looks: dict[int, Look] = {}
         self.doubtful: set[int] = set()
         self._known: OrderedDict[int, list[Tensor]] = OrderedDict()  # person: embeddings; who was seen last is last
         self._met: set[tuple[int, int]] = set()  # who were seen at the same time, and so are two people
@@ -58,8 +62,8 @@ class People:
         return self._count - 1
 
     @property
-    def looks(self) -> dict[int, Tensor]:
-        """What those look like who are remembered: by number, embeddings ``(K, 128)``."""
+    def embeddings(self) -> dict[int, Tensor]:
+        """Of those who are remembered: by number, ``(K, 128)``."""
         return {number: torch.stack(known) for number, known in self._known.items()}
 
     def recognize(self, embeddings: Tensor, present: Sequence[Collection[int]]) -> list[int | None]:
@@ -108,11 +112,14 @@ class Names:
     Args:
         config: ``detect.threshold`` and ``track.window``.
         recognizer: tells people apart; without it, everybody who comes is new.
+        reader: tells what people seem like.
         people: nobody yet; those who are seen are added.
     """
 
-    def __init__(self, config: Config, recognizer: Recognizer | None, people: People) -> None:
-        self._recognizer, self._people = recognizer, people
+    def __init__(
+        self, config: Config, recognizer: Recognizer | None, reader: TraitReader | None, people: People
+    ) -> None:
+        self._recognizer, self._reader, self._people = recognizer, reader, people
         self._high, self._window = config.detect.threshold, config.track.window
 
     def name(self, frame: int, tracks: Sequence[Track], pictures: Pictures) -> list[int]:
@@ -130,6 +137,8 @@ class Names:
         for track in sorted(tracks, key=lambda track: track.away(frame)):
             if holders.setdefault(track.number, track) is not track and not track.away(frame):
                 track.number = self._people.stranger()  # both are really there
+        if self._reader:
+            self._look(frame, tracks, self._reader, pictures)
         self._people.doubtful |= {track.number for track in tracks if not track.sure}
         self._people.doubtful -= {track.number for track in tracks if track.sure}
         seen = {track.number for track in tracks if track.at(frame).seen}
@@ -170,6 +179,21 @@ class Names:
             if person in (None, track.number):
                 self._people.remember(track.number, embedding)
 
+    def _look(self, frame: int, tracks: Sequence[Track], reader: TraitReader, pictures: Pictures) -> None:
+        """Learn what those seem like who come, from their largest sure sighting so far, once and for all."""
+        new = {track.number: track for track in tracks if track.number not in self._people.looks}
+        self._people.looks |= dict.fromkeys(new, UNKNOWN)
+        sure = {
+            number: [sight for sight in track.sights if sight.frame >= frame and sight.score >= self._high]
+            for number, track in new.items()
+        }
+        views = [(max(sights, key=_height), number) for number, sights in sure.items() if sights]
+        if views:
+            frames = sorted({sight.frame for sight, _ in views})
+            faces = as_faces([[view for view in views if view[0].frame == index] for index in frames], self._high)
+            looks = reader.read(pictures(frames), faces)
+            self._people.looks |= zip(faces.tracks.tolist(), looks, strict=True)
+
     def _views(self, frame: int, tracks: Sequence[Track]) -> list[tuple[Track, Sight]]:
         """The clearest sighting, from ``frame`` on, of each track that has a clear one; by frame."""
         sights = [(track, sight) for track in tracks for sight in track.sights if sight.frame >= frame]
@@ -178,3 +202,7 @@ class Names:
         for track in tracks:
             track.ask = frame + self._window
         return sorted(((track, best[track]) for track in tracks if track in best), key=lambda view: view[1].frame)
+
+
+def _height(sight: Sight) -> float:
+    return float(sight.points[1, 1] - sight.points[0, 1])

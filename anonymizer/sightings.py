@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.errors import LeakError, PassingError
+from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import digest
 from anonymizer.media.files import cause_of, replacing
 from anonymizer.people import People
@@ -40,6 +41,7 @@ class Sightings:
         times: ``(F,)`` int64, when the frames are shown, in units of the video.
         faces: of all these frames, as one batch.
         people: by number, embeddings ``(K, 128)`` of those of whom there are some.
+        looks: by number, what they seem like.
         doubtful: numbers of faces that nobody was sure of; see ``track.follow``.
         pictures: digests of some of the frames, by their number in the video.
         source: digest of the first of the frames that show a face and are the segment's own; empty if there is none.
@@ -49,6 +51,7 @@ class Sightings:
     times: Tensor
     faces: Faces
     people: Mapping[int, Tensor]
+    looks: Mapping[int, Look]
     doubtful: frozenset[int]
     pictures: Mapping[int, str]
     source: str
@@ -84,7 +87,16 @@ class Sightings:
             found.append(replace(faces, frame=faces.frame + len(times)))
             times += [int(time / unit) for time in frames.times]
         doubtful = frozenset(people.doubtful)
-        return cls(first, torch.tensor(times), Faces.cat(found), people.looks, doubtful, pictures, source)
+        return cls(
+            first,
+            torch.tensor(times),
+            Faces.cat(found),
+            people.embeddings,
+            people.looks,
+            doubtful,
+            pictures,
+            source,
+        )
 
     def save(self, path: Path) -> None:
         """Write a file, whole or not at all.
@@ -96,6 +108,7 @@ class Sightings:
         tensors |= {f"faces.{field.name}": getattr(self.faces, field.name) for field in fields(Faces)}
         rest: dict[str, object] = {
             "first": self.first,
+            "looks": [(number, asdict(look)) for number, look in self.looks.items()],
             "doubtful": sorted(self.doubtful),
             "pictures": list(self.pictures.items()),
             "source": self.source,
@@ -123,6 +136,7 @@ class Sightings:
                 times=tensors["times"],
                 faces=Faces(**{field.name: tensors[f"faces.{field.name}"] for field in fields(Faces)}),
                 people={int(name[7:]): looks for name, looks in tensors.items() if name.startswith("people.")},
+                looks={number: Look(**look) for number, look in rest["looks"]},
                 doubtful=frozenset(rest["doubtful"]),
                 pictures=dict(rest["pictures"]),
                 source=rest["source"],

@@ -33,6 +33,7 @@ from anonymizer.identity import Recognizer
 from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, is_known, near, stack
 from anonymizer.people import Names, People
 from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
+from anonymizer.traits import TraitReader
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
@@ -55,10 +56,11 @@ class _Follower:
         detector: Detector,
         config: Config,
         recognizer: Recognizer | None = None,
+        reader: TraitReader | None = None,
         people: People | None = None,
         lead: int = 0,
     ) -> None:
-        self._detector, self._names = detector, Names(config, recognizer, people or People())
+        self._detector, self._names = detector, Names(config, recognizer, reader, people or People())
         self._lead = lead
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
@@ -268,6 +270,7 @@ def follow(
     detector: Detector,
     config: Config,
     recognizer: Recognizer | None = None,
+    reader: TraitReader | None = None,
     people: People | None = None,
     lead: int = 0,
 ) -> Iterator[tuple[Frames, Faces]]:
@@ -279,6 +282,7 @@ def follow(
         config: ``detect.threshold``, which one sighting of a face must reach, at most ``track.window`` frames later;
             ``track.stride``, how often to look.
         recognizer: tells whose faces they are; without it, a person who comes back has a new number.
+        reader: tells what people seem like who come; without it, nothing is known of that.
         people: to be told who is seen; nobody yet.
         lead: frames at the start that only lead up to those that matter. What is seen in them and nobody is sure of
             counts as faces, as earlier frames may be sure of them; ``people.doubtful`` tells these.
@@ -291,7 +295,7 @@ def follow(
     Raises:
         DetectionError: from the detector.
     """
-    follower = _Follower(detector, config, recognizer, people, lead)
+    follower = _Follower(detector, config, recognizer, reader, people, lead)
     for batch in batches:
         yield from follower.push(batch)
     yield from follower.flush()

@@ -22,10 +22,11 @@ from anonymizer import device as devices
 from anonymizer.config import SEEDS, GenerateConfig
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.face_model import load_face_model
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import CONDITIONS
 from anonymizer.generate.heads import SIZES
 from anonymizer.generate.looks import RANGES, Look
-from anonymizer.generate.personas import Order, Persona, Portrait, Studio
+from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.media.files import replacing
 from anonymizer.mesh import MeshEstimator

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method
+from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method, Trait
 from pipelines.places import Place, place
 from pipelines.settings import Audio, Codec, LabelUse, OutputConfig
 
@@ -66,6 +66,24 @@ class PlaceType(click.ParamType):
         return place(value)
 
 
+class TraitsType(click.ParamType):
+    """Names of traits, with commas between them, or "none"."""
+
+    name = "traits"
+
+    def convert(
+        self, value: str | tuple[Trait, ...], parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[Trait, ...]:
+        """The traits, in one order."""
+        if isinstance(value, tuple):
+            return value
+        said, known = [] if value == "none" else value.split(","), get_args(Trait)
+        for name in said:
+            if name not in known:
+                self.fail(f"{name!r} is none of {', '.join(known)}; or say none", parameter, context)
+        return tuple(name for name in known if name in said)
+
+
 inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PlaceType())
 
 files = group(
@@ -115,6 +133,14 @@ replacing = group(
         default="generate",
         show_default=True,
         help="A person who does not exist, or only a cover.",
+    ),
+    option(
+        "--match",
+        metavar="TRAITS",
+        type=TraitsType(),
+        default=",".join(get_args(Trait)),
+        show_default=True,
+        help="What the new face has in common with the old one, as it seems and in coarse steps; or none.",
     ),
     option(
         "--seed",
@@ -246,7 +272,7 @@ def config_from(settings: dict[str, Any]) -> Config:
     detect = replace(base.detect, detector=settings["detector"] or base.detect.detector)
     if (threshold := settings["threshold"]) is not None:
         detect = replace(detect, threshold=threshold, low=min(detect.low, threshold))
-    said = {name: settings[name] for name in ("method", "seed") if name in settings}
+    said = {name: settings[name] for name in ("method", "match", "seed") if name in settings}
     return replace(
         base,
         detect=detect,

@@ -182,8 +182,8 @@ class Agree:
         """See ``Step``."""
         marks = self._marks()
         segments = (Sightings.load(self.work.faces(number)) for number in range(len(self.work.segments)))
-        tables, source = agree(segments, [segment.own for segment in self.work.segments])
-        self.work.keep_people(Agreed(tables, source, marks))
+        known = agree(segments, [segment.own for segment in self.work.segments])
+        self.work.keep_people(Agreed(known.tables, known.looks, known.source, marks))
 
     def _marks(self) -> list[str]:
         return [mark_of(self.work.faces(number)) for number in range(len(self.work.segments))]
@@ -236,7 +236,9 @@ class Render:
         # before each joint both segments choose portraits whatever came before, so that they choose the same
         fresh = {segment.start - SETTLED - found.first for segment in self.work.segments[1:]}
         pairs = _paired(batches, found, timeline)
-        return anonymizer.render(pairs, secret=self.work.secret(), source=bytes.fromhex(agreed.source), fresh=fresh)
+        return anonymizer.render(
+            pairs, agreed.looks, secret=self.work.secret(), source=bytes.fromhex(agreed.source), fresh=fresh
+        )
 
 
 def finish(work: Split, result: Result) -> None:

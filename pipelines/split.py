@@ -19,6 +19,7 @@ from typing import Any
 
 from anonymizer.config import MACHINE, SEEDS, Config
 from anonymizer.errors import MediaError, PassingError, SeekError
+from anonymizer.generate.looks import Look
 from anonymizer.media.encoders import container_for
 from anonymizer.media.files import cause_of, replacing
 from anonymizer.media.output import check_writable
@@ -85,11 +86,13 @@ class Agreed:
 
     Attributes:
         tables: for each segment, the numbers in the whole video of those that it has itself.
+        looks: what they seem like, by number in the whole video.
         source: names the video.
         marks: of the files of faces that this is about, by segment.
     """
 
     tables: list[dict[int, int]]
+    looks: dict[int, Look]
     source: str
     marks: list[str]
 
@@ -134,7 +137,8 @@ class Split:
         """
         values = self._read("people.json")
         tables = [{int(old): new for old, new in table.items()} for table in values.pop("tables")]
-        return Agreed(tables, **values)
+        looks = {int(number): Look(**look) for number, look in values.pop("looks").items()}
+        return Agreed(tables, looks, **values)
 
     def keep_people(self, agreed: Agreed) -> None:
         """Write what ``people`` reads."""

@@ -17,8 +17,9 @@ from torch import Tensor
 from unreliable_server import UnreliableServer
 
 from anonymizer.batches import Frames
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Persona, Portrait, Studio
+from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.mesh import MeshEstimator
 
 

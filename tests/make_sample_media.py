@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, GenerateConfig
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Persona, Studio
+from anonymizer.generate.personas import Order, Studio
 from anonymizer.mesh import MeshEstimator
 
 FOLDER = Path(__file__).parent.parent / "sample_media"

@@ -39,7 +39,7 @@ class Halves(FakeAnonymizer):
             self.tracked += len(batch)
             yield batch, self.inspect(batch)
 
-    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
+    def render(self, tracked: Iterable[tuple[Frames, Faces]], looks: object, **_: Any) -> Iterator[Anonymized]:
         for frames, faces in tracked:
             self.rendered += len(frames)
             pixels = frames.pixels.clone()

@@ -32,7 +32,7 @@ def segments(script: Script, who: Knowing | None = None, starts: tuple[int, ...]
             for batch in video(still(last - first), list(range(8, last - first, 8)))
         ]
         people = People()
-        tracked = follow(batches, Scripted(script), CONFIG, who, people, start - first)
+        tracked = follow(batches, Scripted(script), CONFIG, who, None, people, start - first)
         shared = [number for begin in starts for number in (begin - LEAD, begin)]
         found.append(Sightings.collect(tracked, people, UNIT, first, range(start, stop), shared))
     return found
@@ -44,7 +44,7 @@ def own(starts: tuple[int, ...] = STARTS) -> list[range]:
 
 def joined(found: list[Sightings]) -> list[dict[int, Box]]:
     """The people of each frame, by their number in the whole video."""
-    tables, _ = agree(found, own())
+    tables = agree(found, own()).tables
     result = []
     for segment, frames, table in zip(found, own(), tables, strict=True):
         faces = segment.renumbered(table).between(frames.start, frames.stop)
@@ -137,8 +137,8 @@ def test_what_somebody_was_sure_of_before_is_a_face_until_it_is_gone() -> None:
 def test_what_names_the_video_is_its_first_picture_with_a_face() -> None:
     found = segments(walks(0, 80, 110))
     assert [bool(segment.source) for segment in found] == [False, True, False]
-    assert agree(found, own())[1] == found[1].source
-    assert agree(segments(lambda frame: {}), own())[1] == ""
+    assert agree(found, own()).source == found[1].source
+    assert agree(segments(lambda frame: {}), own()).source == ""
 
 
 def test_other_pictures_in_the_same_frames_are_noticed() -> None:

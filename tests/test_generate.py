@@ -12,8 +12,9 @@ from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import LINEAR, LOWER_LIDS, UPPER_LIDS, features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome, personas
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Persona, Studio
+from anonymizer.generate.personas import Order, Studio
 from anonymizer.generate.synthetic import Synthetic
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer
@@ -21,7 +22,7 @@ from anonymizer.render import Renderer, Views
 from anonymizer.trust import Belief
 
 CPU = torch.device("cpu")
-SEEDS = [11, 12, 13, 14]
+PERSONAS = [Persona(seed) for seed in (11, 12, 13, 14)]
 CENTRES = torch.tensor([[168.0, 195.0], [472.0, 195.0]])  # of the faces in ``picture``
 
 
@@ -91,7 +92,7 @@ def inner(frames: Frames, faces: Faces, row: int) -> torch.Tensor:
 
 
 def test_contract(generator: Generator, frames: Frames, faces: Faces, belief: Belief) -> None:
-    patches, outcomes = generator.generate(frames, belief, SEEDS)
+    patches, outcomes = generator.generate(frames, belief, PERSONAS)
     assert len(outcomes) == len(faces)
     assert sum(len(patch) for patch in patches) == len(faces)
     assert set(outcomes) <= {Outcome.GENERATED, Outcome.COVERED}
@@ -114,10 +115,10 @@ def test_no_faces_change_nothing(generator: Generator, frames: Frames) -> None:
 def test_a_face_does_not_depend_on_its_batch(
     generator: Generator, frames: Frames, faces: Faces, meshes: Meshes, belief: Belief
 ) -> None:
-    together = compose(frames, generator.generate(frames, belief, SEEDS)[0]).pixels[1]
+    together = compose(frames, generator.generate(frames, belief, PERSONAS)[0]).pixels[1]
     second = replace(faces[2:], frame=torch.tensor([0, 0]))
     alone = compose(
-        frames[1:], generator.generate(frames[1:], observe(frames[1:], second, meshes[2:]), [13, 14])[0]
+        frames[1:], generator.generate(frames[1:], observe(frames[1:], second, meshes[2:]), PERSONAS[2:])[0]
     ).pixels[0]
     assert (together.int() - alone.int()).abs().max() <= 2
 
@@ -126,8 +127,8 @@ def test_sixteen_bits_stay_sixteen_bits(
     generator: Generator, frames: Frames, faces: Faces, meshes: Meshes, belief: Belief
 ) -> None:
     deep = Frames((frames.pixels.int() * 257).to(torch.uint16), frames.times)
-    done = compose(deep, generator.generate(deep, observe(deep, faces, meshes), SEEDS)[0])
-    shallow = compose(frames, generator.generate(frames, belief, SEEDS)[0])
+    done = compose(deep, generator.generate(deep, observe(deep, faces, meshes), PERSONAS)[0])
+    shallow = compose(frames, generator.generate(frames, belief, PERSONAS)[0])
     assert done.pixels.dtype == torch.uint16
     assert (done.pixels.int() / 257 - shallow.pixels.int()).abs().max() < 3
 
@@ -153,7 +154,7 @@ def test_a_mesh_that_the_detector_contradicts_is_not_used(
     }[fault]
     wrong, none = Meshes(points, meshes.presence), replace(meshes, points=points * float("nan"))
     done, expected = (
-        compose(frames[:1], synthetic.generate(frames[:1], observe(frames[:1], faces[:1], found[:1]), [11])[0])
+        compose(frames[:1], synthetic.generate(frames[:1], observe(frames[:1], faces[:1], found[:1]), PERSONAS[:1])[0])
         for found in (wrong, none)
     )
     assert torch.equal(done.pixels, expected.pixels)
@@ -181,7 +182,7 @@ def test_a_face_that_cannot_be_generated_is_covered_solid(
     renderer = (Sieve if fault == "generation failed" else Renderer)(model, CPU)
     synthetic = Synthetic(GenerateConfig(max_yaw=60), studio, renderer, model)
     seen = replace(faces, landmarks=landmarks)
-    patches, outcomes = synthetic.generate(frames, observe(frames, seen, Meshes(points, meshes.presence)), SEEDS)
+    patches, outcomes = synthetic.generate(frames, observe(frames, seen, Meshes(points, meshes.presence)), PERSONAS)
     assert outcomes[0] == fault
     assert outcomes[1:] == [Outcome.FAILED if fault == "generation failed" else Outcome.GENERATED] * 3
     hidden = inner(compose(frames, patches), faces, 0)
@@ -199,7 +200,7 @@ def test_where_no_face_was_seen_the_surroundings_are_continued(
     unseen = {"scores": torch.zeros(1), "seen": torch.zeros(1, dtype=torch.bool)}
     assumed, absent = replace(faces[:1], **unseen), Meshes(meshes.points[:1], torch.zeros(1))
     hidden = Frames(painted, wall.times)
-    patches, outcomes = synthetic.generate(hidden, observe(hidden, assumed, absent), [11])
+    patches, outcomes = synthetic.generate(hidden, observe(hidden, assumed, absent), PERSONAS[:1])
     done = compose(hidden, patches)
     assert outcomes == [Outcome.NOT_SEEN]
     assert (inner(done, faces, 0).int() - inner(wall, faces, 0).int()).abs().max() < 25
@@ -208,7 +209,7 @@ def test_where_no_face_was_seen_the_surroundings_are_continued(
 def test_the_new_face_has_pose_and_expression_of_the_old(
     synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, belief: Belief, estimator: MeshEstimator
 ) -> None:
-    done = compose(frames, synthetic.generate(frames, belief, SEEDS)[0])
+    done = compose(frames, synthetic.generate(frames, belief, PERSONAS)[0])
     model, found = load_face_model(), estimator.estimate(done, faces)
     old, new = model.pose(meshes.points), model.pose(found.points)
     assert (old.degrees - new.degrees).abs().max() < 6
@@ -233,7 +234,7 @@ def test_an_eye_that_shuts_is_seen_to_shut(
     winking[:, UPPER_LIDS[shut]] = torch.lerp(winking[:, LOWER_LIDS[shut]], winking[:, UPPER_LIDS[shut]], 0.3)
     belief = observe(frames, faces, replace(meshes, points=winking))
     before, after = (
-        opening(estimator.estimate(compose(frames, synthetic.generate(frames, which, SEEDS)[0]), faces).points)
+        opening(estimator.estimate(compose(frames, synthetic.generate(frames, which, PERSONAS)[0]), faces).points)
         for which in (observe(frames, faces, meshes), belief)
     )
     narrower = after / before
@@ -243,7 +244,7 @@ def test_an_eye_that_shuts_is_seen_to_shut(
 
 def test_a_grey_picture_stays_grey(synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes) -> None:
     grey = Frames(frames.pixels.float().mean(3, keepdim=True).byte().expand(-1, -1, -1, 3).contiguous(), frames.times)
-    done = compose(grey, synthetic.generate(grey, observe(grey, faces, meshes), SEEDS)[0]).pixels.int()
+    done = compose(grey, synthetic.generate(grey, observe(grey, faces, meshes), PERSONAS)[0]).pixels.int()
     assert (done.amax(3) - done.amin(3)).max() <= 3
 
 

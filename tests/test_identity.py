@@ -13,8 +13,9 @@ from torchvision.transforms.functional import gaussian_blur
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config, DetectConfig
 from anonymizer.detect import DETECTORS
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
-from anonymizer.generate.personas import Order, Persona, Portrait, Studio
+from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.identity import SMALLEST, TEMPLATE, Recognizer, clearness
 from anonymizer.people import LINK
 from anonymizer.track import follow

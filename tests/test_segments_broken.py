@@ -39,14 +39,14 @@ class Forgetful(Halves):
 class Mute(Halves):
     """Renders all but one frame."""
 
-    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
+    def render(self, tracked: Iterable[tuple[Frames, Faces]], *_: Any, **__: Any) -> Iterator[Anonymized]:
         return iter(list(super().render(tracked))[1:])
 
 
 class Careless(Halves):
     """Does nothing with the faces."""
 
-    def render(self, tracked: Iterable[tuple[Frames, Faces]], **_: Any) -> Iterator[Anonymized]:
+    def render(self, tracked: Iterable[tuple[Frames, Faces]], *_: Any, **__: Any) -> Iterator[Anonymized]:
         return (Anonymized(frames, faces, ()) for frames, faces in tracked)
 
 
@@ -94,8 +94,8 @@ class Killed(Halves):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().inspect(frames)
 
-    def render(self, tracked, **options):
-        for done in super().render(tracked, **options):
+    def render(self, tracked, looks, **options):
+        for done in super().render(tracked, looks, **options):
             if self.rendered > int(sys.argv[3]):
                 os.kill(os.getpid(), signal.SIGKILL)
             yield done

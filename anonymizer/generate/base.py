@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from anonymizer.batches import Frames, Patches
+from anonymizer.generate.condition import ATTRIBUTES, Wanted
 from anonymizer.trust import Belief
 
 
@@ -23,6 +24,17 @@ class Outcome(StrEnum):
     NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps; or a part only
 
 
+ANY: Wanted = (None,) * len(ATTRIBUTES)
+
+
+class Persona(NamedTuple):
+    """Somebody who does not exist, drawn from ``seed``: with these ``ATTRIBUTES``; then the same person with others."""
+
+    seed: int
+    attributes: Wanted = ANY
+    changes: Wanted = ANY
+
+
 FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)
 """The outcomes for which a face is covered solid."""
 
@@ -30,12 +42,14 @@ FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)
 class Generator(Protocol):
     """Makes the pixels that replace faces."""
 
-    def generate(self, frames: Frames, belief: Belief, seeds: Sequence[int]) -> tuple[list[Patches], list[Outcome]]:
+    def generate(
+        self, frames: Frames, belief: Belief, personas: Sequence[Persona]
+    ) -> tuple[list[Patches], list[Outcome]]:
         """New pixels for faces, and one outcome a row of ``belief``.
 
         Together the patches hide every face, in any order and in groups of equal size; a face that cannot be generated
         gets a solid patch and one of ``FAILURES``. Where nobody saw one, what is around it is continued.
-        ``seeds`` say who replaces each face; faces with a track are parts of a video, where the same person is
+        ``personas`` say who replaces each face; faces with a track are parts of a video, where the same person is
         drawn again and again.
         """
         ...

@@ -32,6 +32,9 @@ FLAWS = ("hair over the forehead", "glasses", "beard", "childlike", "another fac
 # what stays when a head turns or speaks: places among conditions and attributes
 LASTING = tuple(len(CONDITIONS) + ATTRIBUTES.index(name) for name in ("age", "man", "skin"))
 
+Wanted = tuple[float | None, ...]
+"""Values of which those that are None are left to chance."""
+
 
 @dataclass(frozen=True, eq=False)
 class Condition:

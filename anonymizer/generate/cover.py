@@ -11,7 +11,7 @@ from torch import Tensor
 from anonymizer import geometry
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.fill import fill
-from anonymizer.generate.base import Outcome
+from anonymizer.generate.base import Outcome, Persona
 from anonymizer.trust import Belief
 
 SIZE = 128  # pixels, side of a patch
@@ -30,8 +30,10 @@ class Cover:
     def __init__(self, method: str = "solid") -> None:
         self._method = method
 
-    def generate(self, frames: Frames, belief: Belief, seeds: Sequence[int]) -> tuple[list[Patches], list[Outcome]]:
-        """See ``Generator``; ``seeds`` are not used."""
+    def generate(
+        self, frames: Frames, belief: Belief, personas: Sequence[Persona]
+    ) -> tuple[list[Patches], list[Outcome]]:
+        """See ``Generator``; ``personas`` are not used."""
         return self.cover(frames, belief.faces), [Outcome.COVERED] * len(belief.faces)
 
     def cover(self, frames: Frames, faces: Faces) -> list[Patches]:

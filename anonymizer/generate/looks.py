@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from anonymizer.errors import ConfigError
-from anonymizer.generate.condition import ATTRIBUTES, load_condition
-from anonymizer.generate.personas import Wanted
+from anonymizer.generate.condition import ATTRIBUTES, Wanted, load_condition
 
 Gender = Literal["woman", "man"]
 WIDE_OPEN = 0.45  # distance of the lips, in distances between the eyes, that is as wide open as the network follows

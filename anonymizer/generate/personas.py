@@ -17,7 +17,8 @@ from anonymizer import light, weights
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.face_model import load_face_model
-from anonymizer.generate.condition import ATTRIBUTES, FLAWS, load_condition
+from anonymizer.generate.base import Persona
+from anonymizer.generate.condition import ATTRIBUTES, FLAWS, Wanted, load_condition
 from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
@@ -39,20 +40,6 @@ class Portrait(NamedTuple):
     pixels: Tensor
     points: Tensor
     light: Tensor
-
-
-Wanted = tuple[float | None, ...]
-"""Values of which those that are None are left to chance."""
-
-ANY: Wanted = (None,) * len(ATTRIBUTES)
-
-
-class Persona(NamedTuple):
-    """Somebody who does not exist, drawn from ``seed``: with these ``ATTRIBUTES``; then the same person with others."""
-
-    seed: int
-    attributes: Wanted = ANY
-    changes: Wanted = ANY
 
 
 class Order(NamedTuple):

@@ -11,9 +11,9 @@ from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel
-from anonymizer.generate.base import FAILURES, Outcome
+from anonymizer.generate.base import FAILURES, Outcome, Persona
 from anonymizer.generate.cover import Cover
-from anonymizer.generate.personas import Order, Persona, Portrait, Studio
+from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.render import Renderer, Views
 from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
@@ -40,25 +40,29 @@ class Synthetic:
         self._config, self._studio, self._renderer, self._model = config, studio, renderer, model
         self._solid, self._fill = Cover("solid"), Cover("fill")
 
-    def generate(self, frames: Frames, belief: Belief, seeds: Sequence[int]) -> tuple[list[Patches], list[Outcome]]:
+    def generate(
+        self, frames: Frames, belief: Belief, personas: Sequence[Persona]
+    ) -> tuple[list[Patches], list[Outcome]]:
         """See ``Generator``."""
         faces = belief.faces
         without = [Outcome.NO_MESH if score > EXPECTED else Outcome.NOT_SEEN for score in faces.scores.tolist()]
         outcomes = [Outcome.STEEP_POSE if belief.usable[row] else outcome for row, outcome in enumerate(without)]
-        patches = self._draw(frames, belief, seeds, outcomes)
+        patches = self._draw(frames, belief, personas, outcomes)
         again = _which(outcomes, (Outcome.FAILED,)) & ~belief.average
         if again.any():
-            patches += self._draw(frames, averaged(belief, again, self._model), seeds, outcomes)
+            patches += self._draw(frames, averaged(belief, again, self._model), personas, outcomes)
         # last and on top is what is surest: who is only expected may well be one of the others
         unsure = Faces.cat([faces[_which(outcomes, (Outcome.NOT_SEEN,))], belief.vacant])
         failed = faces[_which(outcomes, FAILURES)]
         return self._fill.cover(frames, unsure) + patches + self._solid.cover(frames, failed), outcomes
 
-    def _draw(self, frames: Frames, belief: Belief, seeds: Sequence[int], outcomes: list[Outcome]) -> list[Patches]:
+    def _draw(
+        self, frames: Frames, belief: Belief, personas: Sequence[Persona], outcomes: list[Outcome]
+    ) -> list[Patches]:
         """Patches for usable faces that they hide; says in ``outcomes`` whose they are."""
         patches, faces = [], belief.faces
         for rows, canvases in self._poses(belief):
-            views = self._views(belief, rows, [seeds[row] for row in rows.tolist()], int(canvases.size[0]))
+            views = self._views(belief, rows, [personas[row] for row in rows.tolist()], int(canvases.size[0]))
             made = self._renderer.render(frames, rows, belief, views, canvases)
             hidden = hides(made, belief.meshes[rows], faces[rows], self._model, frames.size)
             for row, good in zip(rows.tolist(), hidden.tolist(), strict=True):
@@ -78,7 +82,7 @@ class Synthetic:
             for chosen in (moderate & (canvases.size == size)).nonzero()[:, 0].split(FACES):
                 yield rows[chosen], canvases[chosen]
 
-    def _views(self, belief: Belief, rows: Tensor, seeds: Sequence[int], size: int) -> Views:
+    def _views(self, belief: Belief, rows: Tensor, personas: Sequence[Persona], size: int) -> Views:
         """Portraits for faces, for canvases of a size."""
         side = next((side for side in PORTRAITS if side * EYES * HEAD * ENLARGED >= size), PORTRAITS[-1])
         face: list[int] = []
@@ -87,19 +91,19 @@ class Synthetic:
         for index, row in enumerate(rows.tolist()):
             aspects = belief.aspects[row] if belief.aspects else {tuple(belief.conditions[row].tolist()): 1.0}
             face += [index] * len(aspects)
-            orders += [Order(Persona(seeds[index]), _within(condition), side) for condition in aspects]
+            orders += [Order(personas[index], _within(condition), side) for condition in aspects]
             shares += aspects.values()
         drawn = self._studio.portraits(orders, keep=bool(belief.aspects))
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
-        shape = self._shapes_at_rest(seeds) if belief.aspects else self._shapes(drawn)
+        shape = self._shapes_at_rest(personas) if belief.aspects else self._shapes(drawn)
         return Views(torch.tensor(face), pixels, points, shape, shades, torch.tensor(shares))
 
-    def _shapes_at_rest(self, seeds: Sequence[int]) -> Tensor:
+    def _shapes_at_rest(self, personas: Sequence[Persona]) -> Tensor:
         """The shapes of people, each measured on one portrait: between those of one person they differ by error."""
         return self._shapes(
-            self._studio.portraits([Order(Persona(seed), AT_REST, SHAPED) for seed in seeds], keep=True)
+            self._studio.portraits([Order(persona, AT_REST, SHAPED) for persona in personas], keep=True)
         )
 
     def _shapes(self, portraits: Sequence[Portrait]) -> Tensor:

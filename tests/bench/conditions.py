@@ -21,9 +21,10 @@ from torch import Tensor
 
 from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.generate import age_gender, attributes
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import ATTRIBUTES
 from anonymizer.generate.looks import Look
-from anonymizer.generate.personas import Order, Persona, Portrait, Studio, stills, whole_pictures
+from anonymizer.generate.personas import Order, Portrait, Studio, stills, whole_pictures
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 

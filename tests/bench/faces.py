@@ -21,9 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig, weights
 from anonymizer import device as devices
+from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.heads import EarlyExit
-from anonymizer.generate.personas import Order, Persona, Studio
+from anonymizer.generate.personas import Order, Studio
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
