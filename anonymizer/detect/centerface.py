@@ -16,6 +16,7 @@ from anonymizer.detect import base
 from anonymizer.networks.centerface import MULTIPLE, STRIDE, FaceMaps
 
 OVERVIEWS = (768, 192, 96)  # longest sides in pixels of the smaller searches
+SIDES = {"cpu": MULTIPLE, "cuda": 8 * MULTIPLE}  # of what are multiples: CUDA plans each size anew, see ``device``
 ENLARGE = 4.0  # pictures smaller than the last of them are enlarged at most so much
 LARGEST = 256  # height in search pixels from which a face is left to the next smaller search
 SHARED = 0.6  # part of that from which the next smaller search sees it too; below, it would see faces in anything
@@ -74,7 +75,8 @@ class CenterFaceDetector:
         """Faces of one window of several frames, in frame pixels."""
         pictures = base.resize(pixels, search.scale)
         height, width = pictures.shape[1:3]
-        padded = F.pad(pictures, (0, 0, 0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        multiple = SIDES[self._device.type]
+        padded = F.pad(pictures, (0, 0, 0, -width % multiple, 0, -height % multiple))
         frame, boxes, landmarks, scores = _decode(FaceMaps(*self._network(padded)), self._config.low)
         to_frame = torch.tensor([pixels.shape[2] / width, pixels.shape[1] / height], device=boxes.device)
         corner = torch.tensor([window.columns.start, window.rows.start], device=boxes.device)

@@ -28,23 +28,22 @@ from anonymizer.generate.personas import Order, Studio
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
-CPU = torch.device("cpu")
 SIZE, ACROSS, STEP = 256, 5, 3  # pixels of a portrait; portraits in a row; pixels that they move from frame to frame
 LARGE = 4096  # side of the matrices that show what a device can do
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-def crowd(count: int) -> Tensor:
+def crowd(count: int, device: torch.device) -> Tensor:
     """A picture of people who do not exist ``(1080, 1920, 3)`` uint8."""
     rest = tuple(load_condition().neutral.tolist())
-    studio = Studio(CPU, MeshEstimator(CPU), truncation=0.7, batch_size=4)
+    studio = Studio(device, MeshEstimator(device), truncation=0.7, batch_size=4)
     wall = torch.full((1080, 1920, 3), 120, dtype=torch.uint8)
     for place, portrait in enumerate(
         studio.portraits([Order(Persona(seed), rest, SIZE) for seed in range(count)], keep=False)
     ):
         row, column = divmod(place, ACROSS)
         top, left = row * (SIZE + 8), 64 + column * (SIZE + 104)
-        wall[top : top + SIZE, left : left + SIZE] = (portrait.pixels * 255).byte().permute(1, 2, 0)
+        wall[top : top + SIZE, left : left + SIZE] = (portrait.pixels * 255).byte().permute(1, 2, 0).cpu()
     return wall
 
 
@@ -71,7 +70,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def show_crowds(anonymizer: Anonymizer, frames: int) -> None:
     """Frames per second by number of faces, and where the time goes."""
     for count in (1, 5, 20):
-        picture = crowd(count)
+        picture = crowd(count, anonymizer.device)
         found: list[int] = []
 
         def run(picture: Tensor = picture, found: list[int] = found) -> None:
