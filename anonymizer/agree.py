@@ -62,7 +62,8 @@ def agree(segments: Iterable[Sightings], own: Sequence[range]) -> Agreement:
     tables = talks.finish()
     looks: dict[int, Look] = {}
     for table, seen in zip(tables, talks.looks, strict=True):
-        looks |= {table[number]: look for number, look in seen.items() if table[number] not in looks}
+        for number, look in seen.items():
+            looks.setdefault(table[number], look)
     return Agreement(tables, looks, source)
 
 

@@ -35,6 +35,7 @@ from anonymizer.generate.steady import Steady
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
+from anonymizer.occlusion import OcclusionEstimator
 from anonymizer.people import People
 from anonymizer.prefetch import prefetch
 from anonymizer.smooth import smooth
@@ -90,7 +91,7 @@ class Anonymizer:
         self._detector = DETECTORS[self.config.detect.detector](self.config.detect, self.device)
         generates = self.config.generate.method == "generate"
         estimator = MeshEstimator(self.device) if generates else None
-        self._observer = Observer(estimator, load_face_model()) if estimator else None
+        self._observer = self._make_observer(estimator) if estimator else None
         self._recognizer = Recognizer(self.device) if generates else None
         match = self.config.generate.match
         self._reader = TraitReader(match, self.device) if generates and match else None
@@ -99,6 +100,10 @@ class Anonymizer:
         )
         seed = self.config.generate.seed
         self._secret = secrets.randbits(63) if seed is None else seed
+
+    def _make_observer(self, estimator: MeshEstimator) -> Observer:
+        model, keeps = load_face_model(), self.config.generate.occluders == "keep"
+        return Observer(estimator, model, OcclusionEstimator(model, self.device) if keeps else None)
 
     def image(self, pixels: Pixels) -> Pixels:
         """One picture ``(H, W, 3)`` uint8 or uint16 RGB, a numpy array or a tensor on any device; the same back."""

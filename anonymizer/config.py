@@ -10,6 +10,7 @@ from anonymizer.errors import ConfigError
 
 Method = Literal["generate", "solid", "pixelate", "blur"]
 Trait = Literal["age", "gender", "skin"]
+Occluders = Literal["keep", "replace"]
 SEEDS = 2**63
 DetectorName = Literal["centerface", "mtcnn", "both"]
 
@@ -69,6 +70,7 @@ class GenerateConfig:
         seed: the same seed draws the same people again; ``None`` draws a secret one, which is forgotten.
         truncation: how far personas may lie from the average face, 0..1 (the truncation trick of StyleGAN).
         match: what a persona has in common with the face that it replaces, as it seems and in coarse steps.
+        occluders: whether what stands before a face (hands, hair, glasses) stays, or is replaced with it.
         max_yaw, max_pitch: head pose in degrees beyond which a face is covered instead.
     """
 
@@ -76,6 +78,7 @@ class GenerateConfig:
     seed: int | None = None
     truncation: float = 0.7
     match: tuple[Trait, ...] = get_args(Trait)
+    occluders: Occluders = "keep"
     max_yaw: float = 95.0
     max_pitch: float = 40.0
 

@@ -14,6 +14,7 @@ from anonymizer.batches import UNTRACKED, Faces, Frames, Meshes
 from anonymizer.canvas import Canvases
 from anonymizer.face_model import FaceModel
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
+from anonymizer.occlusion import OcclusionEstimator
 from anonymizer.trust import Belief, believe
 
 FADES = 60  # frames after which a light that was measured earlier is forgotten; until then, doubt about it doubles
@@ -62,10 +63,11 @@ class Observer:
     Args:
         estimator: finds the meshes.
         model: the face model, on the host.
+        occlusion: finds what is before faces; without it, nothing is.
     """
 
-    def __init__(self, estimator: MeshEstimator, model: FaceModel) -> None:
-        self._estimator, self._model = estimator, model
+    def __init__(self, estimator: MeshEstimator, model: FaceModel, occlusion: OcclusionEstimator | None = None) -> None:
+        self._estimator, self._model, self._occlusion = estimator, model, occlusion
 
     def observe(self, frames: Frames, faces: Faces) -> Belief:
         """See ``Belief``; all faces of a batch together."""
@@ -73,6 +75,8 @@ class Observer:
         rows = belief.usable.nonzero()[:, 0]
         if not len(rows):
             return belief
+        if self._occlusion:
+            belief = replace(belief, before=self._occlusion.estimate(frames, belief))
         meshes, look, conditions = belief.meshes[rows], belief.look.clone(), belief.conditions.clone()
         look[rows] = self._look(frames, belief.faces.frame[rows], meshes)
         points = belief.meshes.points.clone()

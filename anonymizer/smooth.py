@@ -31,6 +31,8 @@ SHAPE = torch.tensor([[0.02]])  # the same for canonical points, in distances be
 LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01, 0.2, 0.2])  # the same for the numbers of ``Belief.look``
 CONDITIONS = torch.tensor(CELL)[:, None] / 2  # the same for what portraits are chosen by: cuts stay cuts
 
+AGREEING = 2  # frames before and after that have to agree on what is before a face
+
 Key = tuple[int, int]  # track and frame of the video
 
 
@@ -106,7 +108,19 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     points[rows] = model.place(shapes, model.pose(_average(points[rows], every_points, pairs, QUICK, tolerance)))
     look[rows] = _average(look[rows, :, None], every_look[..., None], pairs, SLOW, LOOK[:, None])[..., 0]
     conditions[rows] = _average(conditions[rows, :, None], every_conditions[..., None], pairs, SLOW, CONDITIONS)[..., 0]
-    return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
+    before = _agreed(belief.before, rows, pairs, held)
+    meshes = replace(belief.meshes, points=points)
+    return replace(belief, meshes=meshes, look=look, conditions=conditions, before=before)
+
+
+def _agreed(before: Tensor, rows: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], held: Sequence[_Part]) -> Tensor:
+    """What ``before`` says at ``rows``, but no more than the frames around it say with it."""
+    before, every = before.clone(), torch.cat([other.belief.before for other in held]).flatten(1)[..., None]
+    if every.any():
+        own = before[rows].flatten(1)[..., None]
+        mean = _average(own, every, pairs[:AGREEING], AGREEING, torch.full((1, 1), torch.inf))
+        before[rows] = torch.minimum(own, mean).view_as(before[rows])
+    return before
 
 
 def _pairs(keys: Sequence[Key], every: dict[Key, int]) -> list[tuple[Tensor, Tensor]]:

@@ -13,6 +13,7 @@ from anonymizer.batches import MESH_POINTS, Faces, Meshes, Patches
 from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
 from anonymizer.motion import is_whole
+from anonymizer.networks.occlusion_net import SIZE
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
@@ -50,6 +51,8 @@ class Belief:
             ``sharpness.detail``.
         conditions: ``(N, 4)``, yaw and pitch in degrees, how far the mouth is open and how wide it is in distances
             between the eyes, of the usable ones: what portraits are chosen by. They are turned less than the face.
+        before: ``(N, 1, S, S)``, the chance in 0..1 that something is before the face, in the square around its mesh
+            that ``mesh.crop_of_mesh`` tells.
         aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
             sum to 1; empty for stills, which are made of one portrait each, under their conditions.
         vacant: where faces were expected that the mesh network saw further away, or that were left out; perhaps there
@@ -62,6 +65,7 @@ class Belief:
     average: Tensor
     look: Tensor
     conditions: Tensor
+    before: Tensor
     vacant: Faces
     aspects: tuple[Aspects, ...] = ()
 
@@ -70,7 +74,9 @@ class Belief:
         """Nobody looked at the shape of the faces."""
         nothing = Meshes(torch.full((len(faces), MESH_POINTS, 3), math.nan), torch.zeros(len(faces)))
         no = torch.zeros(len(faces), dtype=torch.bool)
-        return cls(faces, nothing, no, no, torch.zeros(len(faces), LOOK), torch.zeros(len(faces), 4), Faces.none())
+        look, conditions = torch.zeros(len(faces), LOOK), torch.zeros(len(faces), 4)
+        before = torch.zeros(len(faces), 1, SIZE, SIZE)
+        return cls(faces, nothing, no, no, look, conditions, before, Faces.none())
 
 
 def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method, Trait
+from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method, Occluders, Trait
 from pipelines.places import Place, place
 from pipelines.settings import Audio, Codec, LabelUse, OutputConfig
 
@@ -143,6 +143,13 @@ replacing = group(
         help="What the new face has in common with the old one, as it seems and in coarse steps; or none.",
     ),
     option(
+        "--occluders",
+        type=click.Choice(get_args(Occluders)),
+        default="keep",
+        show_default=True,
+        help="What stands before a face, such as hands, hair and glasses: it stays, or is replaced with it.",
+    ),
+    option(
         "--seed",
         metavar="N",
         type=click.IntRange(0, SEEDS - 1),
@@ -272,7 +279,7 @@ def config_from(settings: dict[str, Any]) -> Config:
     detect = replace(base.detect, detector=settings["detector"] or base.detect.detector)
     if (threshold := settings["threshold"]) is not None:
         detect = replace(detect, threshold=threshold, low=min(detect.low, threshold))
-    said = {name: settings[name] for name in ("method", "match", "seed") if name in settings}
+    said = {name: settings[name] for name in ("method", "match", "occluders", "seed") if name in settings}
     return replace(
         base,
         detect=detect,

@@ -12,6 +12,7 @@ from torch import Tensor
 from anonymizer.agree import agree
 from anonymizer.batches import UNTRACKED, Faces
 from anonymizer.errors import LeakError, MediaError, SeekError
+from anonymizer.generate.looks import Look
 from anonymizer.people import People
 from anonymizer.sightings import NOBODY, Sightings
 from anonymizer.track import ahead, follow
@@ -72,6 +73,19 @@ def walks(number: int, first: int = 0, last: int = LENGTH, score: float = 0.9) -
 
 def both(*scripts: Script) -> Script:
     return lambda frame: {box: score for script in scripts for box, score in script(frame).items()}
+
+
+def test_what_the_first_segment_says_of_a_person_holds() -> None:
+    said = [Look(age=25.0), Look(age=52.0), Look(age=66.0)]
+    found = [
+        replace(segment, looks=dict.fromkeys(set(segment.faces.tracks.tolist()) - {UNTRACKED}, look))
+        for segment, look in zip(segments(both(walks(0), walks(1, 110))), said, strict=True)
+    ]
+    assert all(segment.looks for segment in found)
+    known = agree(found, own())
+    first, second = sorted(known.looks)
+    assert {first, second} == {number for table in known.tables for number in table.values()} - {NOBODY}
+    assert known.looks == {first: said[0], second: said[1]}
 
 
 def test_segments_begin_where_the_tracker_looks() -> None:

@@ -8,18 +8,17 @@ as bad, how well each trait is read, and how well by the half of the answers tha
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import click
-import cv2
 import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer.generate.sample_faces import MARGIN
+from anonymizer.generate.spoil import chance, degrade, relight, uniform
 from anonymizer.networks.trait_net import SIZE, TRAITS, TraitNet
 
 BATCH, STEPS, RATE = 64, 3000, 2e-3
@@ -30,26 +29,18 @@ KEPT = 500  # steps after which the network is kept
 def spoil(chips: Tensor, generator: torch.Generator) -> Tensor:
     """Pictures ``(N, 3, SIZE, SIZE)`` in 0..1, of chips ``(N, 3, C, C)`` that show more around them."""
     pictures = _place(chips, generator)
-    pictures = _light(pictures, generator)
+    pictures = relight(pictures, generator)
     pictures = torch.stack([_hide(picture, generator) for picture in pictures])
-    return torch.stack([_degrade(picture, generator) for picture in pictures])
-
-
-def _uniform(low: float, high: float, generator: torch.Generator, *shape: int) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator)
-
-
-def _chance(share: float, generator: torch.Generator) -> bool:
-    return bool(torch.rand((), generator=generator) < share)
+    return torch.stack([degrade(picture, generator) for picture in pictures])
 
 
 def _place(chips: Tensor, generator: torch.Generator) -> Tensor:
     """Turned, moved, enlarged and mirrored by what landmarks may be off."""
     count = len(chips)
-    turn, scale = _uniform(-0.15, 0.15, generator, count), _uniform(0.88, 1.12, generator, count)
+    turn, scale = uniform(-0.15, 0.15, generator, count), uniform(0.88, 1.12, generator, count)
     scale = scale / (1 + 2 * MARGIN)
     side = torch.where(torch.rand(count, generator=generator) < 0.5, 1.0, -1.0)
-    shift = _uniform(-0.07, 0.07, generator, count, 2)
+    shift = uniform(-0.07, 0.07, generator, count, 2)
     rows = [
         torch.stack([scale * turn.cos() * side, -scale * turn.sin(), shift[:, 0]], dim=1),
         torch.stack([scale * turn.sin() * side, scale * turn.cos(), shift[:, 1]], dim=1),
@@ -58,46 +49,17 @@ def _place(chips: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(chips.float() / 255, grid, padding_mode="border", align_corners=False)
 
 
-def _light(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Another exposure, often dark, and a slight cast."""
-    count = len(pictures)
-    gamma = _uniform(math.log(0.7), math.log(1.6), generator, count, 1, 1, 1).exp()
-    gain = _uniform(0.75, 1.15, generator, count, 1, 1, 1)
-    dark = (torch.rand(count, 1, 1, 1, generator=generator) < 0.1) * _uniform(0.3, 0.7, generator, count, 1, 1, 1)
-    cast = _uniform(0.93, 1.07, generator, count, 3, 1, 1)
-    grey = pictures.mean(1, keepdim=True)
-    colourless = _uniform(0, 0.3, generator, count, 1, 1, 1)
-    return (torch.lerp(pictures, grey, colourless).pow(gamma) * gain * (1 - dark) * cast).clamp(0, 1)
-
-
 def _hide(picture: Tensor, generator: torch.Generator) -> Tensor:
     """Often something stands before a part of the face."""
-    if not _chance(0.35, generator):
+    if not chance(0.35, generator):
         return picture
     y, x = torch.meshgrid(torch.linspace(-1, 1, SIZE), torch.linspace(-1, 1, SIZE), indexing="ij")
-    centre, radii = _uniform(-1, 1, generator, 2), _uniform(0.15, 0.55, generator, 2)
-    power = 2 if _chance(0.6, generator) else 8  # an ellipse, or nearly a box
+    centre, radii = uniform(-1, 1, generator, 2), uniform(0.15, 0.55, generator, 2)
+    power = 2 if chance(0.6, generator) else 8  # an ellipse, or nearly a box
     there = ((x - centre[0]).abs() / radii[0]) ** power + ((y - centre[1]).abs() / radii[1]) ** power < 1
-    colour = _uniform(0, 1, generator, 3, 1, 1)
-    texture = F.interpolate(_uniform(-0.2, 0.2, generator, 1, 1, 6, 6), (SIZE, SIZE), mode="bicubic")[0]
+    colour = uniform(0, 1, generator, 3, 1, 1)
+    texture = F.interpolate(uniform(-0.2, 0.2, generator, 1, 1, 6, 6), (SIZE, SIZE), mode="bicubic")[0]
     return torch.where(there, (colour + texture).clamp(0, 1), picture)
-
-
-def _degrade(picture: Tensor, generator: torch.Generator) -> Tensor:
-    """Reduced, blurred, noisy, compressed."""
-    small = int(_uniform(14, SIZE * 1.4, generator))
-    if small < SIZE:
-        reduced = F.interpolate(picture[None], (small, small), mode="area")
-        picture = F.interpolate(reduced, (SIZE, SIZE), mode="bilinear", align_corners=False)[0]
-    if _chance(0.4, generator):
-        noise = torch.randn(picture.shape, generator=generator)
-        picture = picture + noise * float(_uniform(0, 0.08, generator))
-    if _chance(0.5, generator):
-        coded = (picture.clamp(0, 1) * 255).byte().permute(1, 2, 0).contiguous().numpy()
-        quality = int(_uniform(20, 90, generator))
-        _, packed = cv2.imencode(".jpg", coded, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        picture = torch.from_numpy(cv2.imdecode(packed, cv2.IMREAD_COLOR)).permute(2, 0, 1).float() / 255
-    return picture.clamp(0, 1)
 
 
 def train(chips: Tensor, wanted: Tensor, kept: Path, steps: int) -> TraitNet:

@@ -14,6 +14,7 @@ from anonymizer.face_model import FaceModel
 from anonymizer.generate.base import FAILURES, Outcome, Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Portrait, Studio
+from anonymizer.occlusion import uncover
 from anonymizer.render import Renderer, Views
 from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
@@ -68,7 +69,7 @@ class Synthetic:
             for row, good in zip(rows.tolist(), hidden.tolist(), strict=True):
                 new = Outcome.AVERAGE if belief.average[row] else Outcome.GENERATED
                 outcomes[row] = new if good else Outcome.FAILED
-            patches.append(made[hidden])
+            patches.append(uncover(belief, rows[hidden], made[hidden]))
         return patches
 
     def _poses(self, belief: Belief) -> Iterator[tuple[Tensor, Canvases]]:

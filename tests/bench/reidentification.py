@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import click
 import dlib
@@ -18,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig, weights
+from anonymizer.config import Occluders, Trait
 from anonymizer.media.image import read_image
 from anonymizer.mesh import MeshEstimator
+from pipelines.options import TraitsType
 
 Embedding = NDArray[np.float64]
 POINTS = (263, 362, 33, 133, 2)  # of the mesh, in the order of dlib's five: eye corners, base of the nose
@@ -58,14 +61,16 @@ def distances(a: Embedding, b: Embedding) -> Embedding:
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--people", default=400, help="How many, in the order of their names.")
+@click.option("--match", type=TraitsType(), default=",".join(get_args(Trait)), help="As of the command.")
+@click.option("--occluders", type=click.Choice(get_args(Occluders)), default="keep", help="As of the command.")
 @click.option("--seed", default=5)
-def main(folder: Path, people: int, seed: int) -> None:
+def main(folder: Path, people: int, match: tuple[Trait, ...], occluders: Occluders, seed: int) -> None:
     """Measure how well the people of FOLDER are hidden."""
     photographs: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*_????.jpg")):
         photographs.setdefault(path.stem[:-5], []).append(path)
     pairs = [paths[:2] for paths in photographs.values() if len(paths) > 1][:people]
-    anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=seed)))
+    anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=seed, match=match, occluders=occluders)))
     recognizer = Recognizer(anonymizer)
     outcomes: Counter[str] = Counter()
     rows, detected = [], 0

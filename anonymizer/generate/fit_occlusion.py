@@ -1,0 +1,199 @@
+"""Trains the network that sees what hides a face: ``occlusion.safetensors``.
+
+``python -m anonymizer.generate.fit_occlusion PORTRAITS.safetensors``; PORTRAITS come from ``sample_portraits``. Hands,
+hair, glasses and other things are painted before these faces (see ``occluders``), and the pictures made as bad as real
+ones. Half an hour on a CPU with two cores; a second run goes on. Prints, on faces that were left out, how much of what
+is hidden is seen, by kind, and how much of what is not is taken for hidden.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from anonymizer import geometry
+from anonymizer.generate import attributes, occluders
+from anonymizer.generate.spoil import degrade, relight
+from anonymizer.mesh import crop_of_mesh
+from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
+from anonymizer.occlusion import SURE
+
+BATCH, STEPS, RATE = 16, 2400, 4e-3
+LEFT_OUT = 16  # every how many of the faces is left out
+KEPT = 250  # steps after which the network is kept
+WORKERS = 1  # processes that paint
+FIRST, TESTED = 1_000_000, 5_000_000  # seeds of what is trained on and of what is tested with
+BARE = 0.3  # share of faces before which there is nothing
+WRONGLY = 3.0  # how much worse it is to take skin for something before it than the other way round
+CHEEKS, MOUTH = [50, 280, 101, 330, 205, 425, 118, 347], [61, 291]  # points of the mesh
+AROUND = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 33, 263, 205, 425, 61, 291]
+ALIKE = 0.2  # distance of colours, of sqrt(3), within which they may be those of one skin
+SUSPECT = 0.85  # share of the portraits beyond which they seem to have glasses or a fringe
+TURN, MOVE, SCALE = 0.12, 0.04, 0.1  # by which meshes may be off: radians, sides, logarithm
+
+
+Portraits = dict[str, Tensor]
+
+
+def example(portraits: Portraits, row: int, seed: int, kind: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """A crop ``(3, SIZE, SIZE)``; how far each pixel is hidden, and which count, both ``(1, SIZE, SIZE)``.
+
+    Args:
+        portraits: see ``sample_portraits``.
+        row: whose face.
+        seed: decides what hides it, and what a bad camera does.
+        kind: of the thing before it, a place in ``occluders.KINDS``; by default any, or none.
+    """
+    chance, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    other = int(chance.integers(len(portraits["points"])))
+    faces = [portraits["pixels"][index].permute(1, 2, 0).float().div(255).numpy() for index in (row, other)]
+    points = [portraits["points"][index, :, :2].numpy() for index in (row, other)]
+    scene = occluders.Scene(faces[0], points[0], faces[1], points[1])
+    if kind is None and chance.random() < BARE:
+        shown, hidden = scene.picture, np.zeros(scene.picture.shape[:2], np.float32)
+    else:
+        shown, hidden = occluders.hide(scene, chance, kind)
+    known = np.maximum(_skin(scene), hidden * _outline(scene))
+    layers = torch.from_numpy(np.concatenate([shown, hidden[..., None], known[..., None]], axis=2)).permute(2, 0, 1)
+    crop = _crop(layers, portraits["points"][row], chance)
+    if chance.random() < 0.5:
+        crop = crop.flip(2)
+    picture = degrade(relight(crop[None, :3], generator)[0], generator)
+    if chance.random() < 0.1:
+        picture = picture.mean(0, keepdim=True).expand(3, -1, -1)
+    return picture, crop[3:4], (crop[4:] > 0.5).float()
+
+
+def _outline(scene: occluders.Scene) -> occluders.Picture:
+    mask = np.zeros(scene.picture.shape[:2], np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(scene.points).astype(np.int32)), 1.0)
+    return mask
+
+
+def _skin(scene: occluders.Scene) -> occluders.Picture:
+    """Where the mesh is, but not what may be hair of the portrait's own: above the mouth, around the features, of
+    another colour than the cheeks.
+    """
+    x, y = np.round(scene.points[CHEEKS]).astype(int).clip(0, scene.size - 1).T
+    other = np.linalg.norm(scene.picture - np.median(scene.picture[y, x], axis=0), axis=2) > ALIKE
+    other[int(scene.points[MOUTH, 1].mean()) :] = False
+    features: occluders.Picture = np.zeros(scene.picture.shape[:2], np.float32)
+    cv2.fillConvexPoly(features, cv2.convexHull(np.round(scene.points[AROUND]).astype(np.int32)), 1.0)
+    features = cv2.dilate(features, np.ones((9, 9)))
+    skin: occluders.Picture = _outline(scene) * ~(other & (features == 0))
+    return skin
+
+
+def _bare(portraits: Portraits) -> Portraits:
+    """Without those that seem to have glasses, or hair over the forehead, of their own."""
+    keep = torch.ones(len(portraits["points"]), dtype=torch.bool)
+    pictures = [F.avg_pool2d(part.float() / 255, 3, 1, 1) for part in portraits["pixels"].split(100)]
+    for measure in (attributes.glasses, attributes.fringe):
+        points = portraits["points"][..., :2].split(100)
+        shown = torch.cat([measure(*part) for part in zip(pictures, points, strict=True)])
+        keep &= shown <= shown.quantile(SUSPECT)
+    return {name: value[keep] for name, value in portraits.items()}
+
+
+def _crop(layers: Tensor, points: Tensor, chance: np.random.Generator) -> Tensor:
+    """What ``layers (C, S, S)`` show around a mesh that is a little off."""
+    centre, side, angle = crop_of_mesh(points[None])
+    moved = centre + torch.tensor(chance.uniform(-MOVE, MOVE, (1, 2)), dtype=torch.float32) * side
+    side = side * float(np.exp(chance.uniform(-SCALE, SCALE)))
+    from_patch = geometry.invert_affine(
+        geometry.square_to_patch(moved, side, angle + float(chance.uniform(-TURN, TURN)), SIZE)
+    )
+    where = geometry.apply_affine(from_patch, geometry.pixel_grid(SIZE, layers.device)[None])
+    grid = (where * (2 / layers.shape[-1]) - 1).view(1, SIZE, SIZE, 2)
+    sampled = F.grid_sample(layers[None], grid, padding_mode="border", align_corners=False)
+    return sampled[0]
+
+
+def batch(portraits: Portraits, rows: Tensor, seed: int, kind: int | None = None) -> list[Tensor]:
+    """Examples of ``rows``, stacked."""
+    examples = [example(portraits, int(row), seed + place, kind) for place, row in enumerate(rows)]
+    return [torch.stack(column) for column in zip(*examples, strict=True)]
+
+
+class Batches(Dataset[list[Tensor]]):
+    """What is trained on, by step."""
+
+    def __init__(self, portraits: Portraits, steps: range) -> None:
+        self._portraits, self._steps = portraits, steps
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, place: int) -> list[Tensor]:
+        step = self._steps[place]
+        chosen = torch.randint(len(self._portraits["points"]), (BATCH,), generator=torch.Generator().manual_seed(step))
+        return batch(self._portraits, chosen, FIRST + step * BATCH)
+
+
+def train(portraits: Portraits, kept: Path, steps: int) -> OcclusionNet:
+    """A network, trained on the portraits; goes on from what is ``kept``."""
+    torch.manual_seed(0)
+    network = OcclusionNet()
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
+    states: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    first = 0
+    if kept.exists():
+        saved = torch.load(kept, weights_only=True)
+        first = saved["step"]
+        for name, part in states.items():
+            part.load_state_dict(saved[name])
+    recent = []
+    batches = DataLoader(Batches(portraits, range(first, steps)), batch_size=None, num_workers=WORKERS)
+    for step, (pictures, hidden, skin) in enumerate(batches, start=first):
+        weight = skin * (hidden + (1 - hidden) * WRONGLY)
+        logits = network(pictures)
+        loss = F.binary_cross_entropy_with_logits(logits, hidden, weight, reduction="sum") / weight.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        recent.append(loss.item())
+        if (step + 1) % KEPT == 0:
+            torch.save({"step": step + 1} | {name: part.state_dict() for name, part in states.items()}, kept)
+            click.echo(f"step {step + 1}: {sum(recent) / len(recent):.4f}")
+            recent.clear()
+    return network.eval().requires_grad_(False)
+
+
+def report(network: OcclusionNet, portraits: Portraits) -> None:
+    """Print what is seen of what was painted, where the network is as sure as ``occlusion`` wants it to be."""
+    rows = torch.arange(len(portraits["points"]))
+    for place, kind in enumerate(occluders.KINDS):
+        pictures, hidden, skin = batch(portraits, rows, TESTED, place)
+        said, real = (network(pictures).sigmoid() > SURE) & (skin > 0), (hidden > 0.9) & (skin > 0)
+        bare = (F.max_pool2d(hidden, 5, 1, 2) < 0.1) & (skin > 0)
+        seen, wrong = (said & real).sum() / real.sum(), (said & bare).sum() / bare.sum()
+        click.echo(f"{kind.__name__:12} seen {seen:.1%}; skin further than two pixels away taken for it {wrong:.2%}")
+
+
+@click.command()
+@click.argument("portraits", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--steps", default=STEPS)
+def main(portraits: Path, steps: int) -> None:
+    """Train on PORTRAITS and write the network into the package; beside them is kept what a second run goes on from."""
+    drawn = _bare(safetensors.torch.load_file(portraits))
+    left_out = torch.arange(len(drawn["points"])) % LEFT_OUT == 0
+    shown, others = ({name: value[rows] for name, value in drawn.items()} for rows in (~left_out, left_out))
+    network = train(shown, portraits.with_suffix(".training"), steps)
+    report(network, others)
+    safetensors.torch.save_file(network.half().state_dict(), Path(__file__).parents[1] / "occlusion.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Sees what stands before a face, as hands, hair, glasses and microphones do: it stays in the picture.
+
+The network was trained on synthetic faces by ``generate/fit_occlusion.py``. It is trusted with little: where it says
+that most of a face is hidden, or most of its features, all of the face is replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import files
+
+import cv2
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import device as engines
+from anonymizer import geometry
+from anonymizer.batches import Faces, Frames, Patches
+from anonymizer.face_model import LEFT_LIDS, RIGHT_LIDS, FaceModel
+from anonymizer.mesh import crop_of_mesh
+from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
+from anonymizer.trust import EXPECTED, PRESENCE, Belief
+
+LIKELY, SURE = 0.4, 0.7  # chances that something is before the face: from the one on it shows through, then alone
+MOST = 0.6  # share of a face that may be hidden
+HIDDEN = 0.5  # share of an eye, of the nose or of the mouth from which it is,
+FEATURES = 2  # and how many of these may be: a mask hides two, and so do dark glasses
+SMALLEST = 40.0  # pixels, side of a crop in which things can be told apart
+WHOLE = 0.99  # share of a mesh that has to lie in the picture
+STEEPEST = torch.tensor([40.0, 20.0])  # degrees of yaw and pitch, hardly more than the network was trained on
+NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 98, 327, 48, 278)
+LIPS = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 40, 270, 91, 321)
+
+
+class OcclusionEstimator:
+    """Finds what hides faces, all of a batch in one forward pass.
+
+    Args:
+        model: the face model, on the host.
+        device: where the network runs.
+    """
+
+    def __init__(self, model: FaceModel, device: torch.device) -> None:
+        self._model = model
+        network = OcclusionNet()
+        state = safetensors.torch.load((files("anonymizer") / "occlusion.safetensors").read_bytes())
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+        self._network = engines.compile(network.eval(), device, torch.rand(2, 3, SIZE, SIZE))
+
+    def estimate(self, frames: Frames, belief: Belief) -> Tensor:
+        """See ``Belief.before``; nothing where a face is small, seen from the side, cut by the border, only expected,
+        or not known by shape.
+        """
+        before = belief.before.clone()
+        rows = self._clear(frames, belief).nonzero()[:, 0]
+        if len(rows):
+            crops = crop_of_mesh(belief.meshes.points[rows])
+            to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
+            pictures = geometry.cut_patches(frames.pixels, belief.faces.frame[rows], to_crop, SIZE)
+            before[rows] = self._network(pictures).sigmoid().cpu().nan_to_num(0)
+        return before
+
+    def _clear(self, frames: Frames, belief: Belief) -> Tensor:
+        """Which faces are seen so well that there is anything to tell ``(N,)``."""
+        clear = belief.usable & ~belief.average
+        clear &= (belief.faces.scores > EXPECTED) & (belief.meshes.presence >= PRESENCE)
+        points = belief.meshes.points[clear]
+        whole = geometry.within(points, frames.size).float().mean(1) >= WHOLE
+        facing = (self._model.pose(points).degrees[:, :2].abs() <= STEEPEST).all(1)
+        clear[clear.clone()] = whole & facing & (crop_of_mesh(points).side >= SMALLEST)
+        return clear
+
+
+def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
+    """Let show through patches what stands before faces.
+
+    Nothing does beyond the outline of a mesh, nor in the box of another face.
+
+    Args:
+        belief: all faces of the frames.
+        rows: ``(N,)`` int64, the faces that the patches are for.
+        patches: what hides these faces, one each, not turned.
+
+    Returns:
+        The patches, less opaque there.
+    """
+    before = ((belief.before[rows] - LIKELY) / (SURE - LIKELY)).clamp(0, 1)
+    chosen = (before.amax((1, 2, 3)) > 0).nonzero()[:, 0]
+    if not len(chosen):
+        return patches
+    before, rows, opaque = before[chosen], rows[chosen], patches[chosen]
+    points = belief.meshes.points[rows]
+    crops = crop_of_mesh(points)
+    to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
+    flat = geometry.apply_affine(to_crop, points[..., :2])
+    outlines = _outlines(flat)
+    before = _from_outside(before * outlines, outlines)
+    before *= _believed(before, flat, outlines)[:, None, None, None]
+    through = _moved(before.to(opaque.alpha.device), to_crop, opaque) * (1 - _others(belief.faces, rows, opaque))
+    alpha = patches.alpha.clone()
+    alpha[chosen] *= 1 - through
+    return replace(patches, alpha=alpha)
+
+
+def _outlines(points: Tensor) -> Tensor:
+    """Meshes ``(N, 468, 2)`` in pixels of crops as masks ``(N, 1, SIZE, SIZE)``."""
+    masks = np.zeros((len(points), SIZE, SIZE), np.float32)
+    for mask, corners in zip(masks, points.numpy(), strict=True):
+        cv2.fillConvexPoly(mask, cv2.convexHull(corners).round().astype(np.int32), 1.0)
+    return torch.from_numpy(masks)[:, None]
+
+
+def _from_outside(before: Tensor, outlines: Tensor) -> Tensor:
+    """Only what reaches into the face from its outline, as things do; islands are rather skin."""
+    kept = np.zeros(before.shape, np.float32)
+    for target, parts, outline in zip(kept[:, 0], (before > 0)[:, 0].numpy(), outlines[:, 0].numpy(), strict=True):
+        _, labels = cv2.connectedComponents(parts.astype(np.uint8))
+        rim = (outline > 0) & (cv2.erode(outline, np.ones((5, 5)), borderValue=0) == 0)
+        target[...] = np.isin(labels, np.unique(labels[rim & parts]))
+    return before * torch.from_numpy(kept)
+
+
+def _believed(before: Tensor, points: Tensor, outlines: Tensor) -> Tensor:
+    """Whether so much of each face may be hidden ``(N,)``."""
+    at_points = geometry.sample(before, points / SIZE)[:, 0]
+    features = torch.stack([at_points[:, part].mean(1) for part in (LEFT_LIDS, RIGHT_LIDS, NOSE, LIPS)], dim=1)
+    area = before.sum((1, 2, 3)) / outlines.sum((1, 2, 3)).clamp(min=1)
+    return (area <= MOST) & (at_points.mean(1) <= MOST) & ((features > HIDDEN).sum(1) <= FEATURES)
+
+
+def _moved(before: Tensor, to_crop: Tensor, patches: Patches) -> Tensor:
+    """``before (N, 1, SIZE, SIZE)`` as it lies in the patches ``(N, 1, S, S)``; nothing beyond its border."""
+    side = patches.alpha.shape[-1]
+    from_patch = geometry.invert_affine(patches.to_patch)
+    linear = to_crop[:, :, :2] @ from_patch[:, :, :2]
+    shift = geometry.apply_affine(to_crop, from_patch[:, None, :, 2])[:, 0]
+    # affine_grid counts in halves of a side from the middle
+    middle = (linear @ torch.full((2, 1), side / 2))[..., 0] + shift
+    theta = torch.cat([linear * (side / SIZE), (middle * (2 / SIZE) - 1)[..., None]], dim=2)
+    grid = F.affine_grid(theta.to(before.device), [len(before), 1, side, side], align_corners=False)
+    return F.grid_sample(before, grid, align_corners=False)
+
+
+def _others(faces: Faces, rows: Tensor, patches: Patches) -> Tensor:
+    """Where in the patches ``(N, 1, S, S)`` other faces lie: 1 there, else 0."""
+    side = patches.alpha.shape[-1]
+    where = torch.zeros(len(rows), 1, side, side)
+    for place, row in enumerate(rows.tolist()):
+        near = (faces.frame == faces.frame[row]) & (torch.arange(len(faces)) != row)
+        corners = geometry.apply_affine(patches.to_patch[place][None], faces.boxes[near].reshape(1, -1, 2))
+        for x0, y0, x1, y1 in corners.reshape(-1, 4).clamp(0, side).round().int().tolist():
+            where[place, 0, y0:y1, x0:x1] = 1
+    return where.to(patches.alpha.device)
