@@ -28,7 +28,7 @@ AGES = {13.0: 9.0, 30.0: 25.0, 45.0: 37.0, 60.0: 52.0, 200.0: 66.0}  # years bel
 SKINS = {-30.0: -40.0, 10.0: -10.0, 28.0: 19.0, 41.0: 35.0, 181.0: 55.0}
 DOUBT = {"age": 14.0, "skin": 25.0}  # standard deviations, in their units, from which they are left to chance
 COLOURLESS = 0.02  # of 1, how much the colours of a picture without any differ at most, on average
-CERTAIN = 1.0  # standard deviations by which a face must seem to be a man's, or a woman's
+CERTAIN = 0.3  # standard deviations by which a face must seem to be a man's, or a woman's
 UNKNOWN = Look()
 
 

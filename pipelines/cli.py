@@ -187,8 +187,7 @@ def bench(
     from pipelines.report import write
 
     clip = clip or benchmark.sample_clip()
-    said = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value is not None]
-    commands = benchmark.commands(against, said)
+    commands = benchmark.commands(against, options.as_words(settings))
     figures = benchmark.measure(clip, load(config_from(settings)), repeat, commands).as_dict()
     click.echo(benchmark.as_table(figures))
     if target is not None:

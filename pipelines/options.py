@@ -84,6 +84,12 @@ class TraitsType(click.ParamType):
         return tuple(name for name in known if name in said)
 
 
+def as_words(settings: dict[str, Any]) -> list[str]:
+    """Settings as they are said on the command line."""
+    said = {name: ",".join(value) or "none" if isinstance(value, tuple) else value for name, value in settings.items()}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in said.items() if value is not None]
+
+
 inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PlaceType())
 
 files = group(

@@ -16,7 +16,7 @@ from fake_anonymizer import BOX, FakeAnonymizer, Run, files, invoke, make_photo,
 from anonymizer.media.encoders import CODECS
 from anonymizer.media.video_writer import AudioMode
 from anonymizer.models import MODELS
-from pipelines import bench, settings
+from pipelines import bench, options, settings
 from pipelines.cli import main
 from pipelines.options import Option
 
@@ -154,6 +154,19 @@ def test_bench_measures_all_stages(run: Run) -> None:
     assert whole["frames_per_second"] == pytest.approx(30 / whole["seconds"], rel=0.05)
     assert all(name in result.stdout for name in figures["stages"])
     assert files() == ["a.mp4", "b.json"]
+
+
+@pytest.mark.parametrize("match", ["age,skin", "gender", "none"])
+def test_settings_are_said_as_they_are_read(match: str) -> None:
+    words = [f"--match={match}", "--occluders=replace", "--preset=fast"]
+
+    @click.command()
+    @options.replacing
+    @options.finding
+    def command(**read: object) -> None:
+        assert set(words) <= set(options.as_words(read))
+
+    command(words, standalone_mode=False)
 
 
 def test_bench_runs_others_in_turn(tmp_path: Path) -> None:
