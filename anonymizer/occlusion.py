@@ -61,7 +61,7 @@ class OcclusionEstimator:
             crops = crop_of_mesh(belief.meshes.points[rows])
             to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
             pictures = geometry.cut_patches(frames.pixels, belief.faces.frame[rows], to_crop, SIZE)
-            before[rows] = self._network(pictures).sigmoid().cpu().nan_to_num(0)
+            before[rows] = (self._network(pictures).sigmoid().nan_to_num(0) * 255).round().byte().cpu()
         return before
 
     def _clear(self, frames: Frames, belief: Belief) -> Tensor:
@@ -88,7 +88,7 @@ def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
     Returns:
         The patches, less opaque there.
     """
-    before = ((belief.before[rows] - LIKELY) / (SURE - LIKELY)).clamp(0, 1)
+    before = ((belief.before[rows] / 255 - LIKELY) / (SURE - LIKELY)).clamp(0, 1)
     chosen = (before.amax((1, 2, 3)) > 0).nonzero()[:, 0]
     if not len(chosen):
         return patches

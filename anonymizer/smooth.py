@@ -115,12 +115,17 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
 
 def _agreed(before: Tensor, rows: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], held: Sequence[_Part]) -> Tensor:
     """What ``before`` says at ``rows``, but no more than the frames around it say with it."""
-    before, every = before.clone(), torch.cat([other.belief.before for other in held]).flatten(1)[..., None]
-    if every.any():
-        own = before[rows].flatten(1)[..., None]
-        mean = _average(own, every, pairs[:AGREEING], AGREEING, torch.full((1, 1), torch.inf))
-        before[rows] = torch.minimum(own, mean).view_as(before[rows])
-    return before
+    there = (before[rows] > 0).flatten(1).any(1)
+    if not there.any():
+        return before
+    every, agreed, rows = torch.cat([other.belief.before for other in held]), before.clone(), rows[there]
+    total, weights = before[rows].float(), torch.ones(len(rows), 1, 1, 1)
+    for distance, (earlier, later) in enumerate(pairs[:AGREEING], start=1):
+        near = (earlier[there] >= 0)[:, None, None, None] * math.exp(-0.5 * (distance / AGREEING) ** 2)
+        total = total + near * (every[earlier[there]].float() + every[later[there]].float())
+        weights = weights + 2 * near
+    agreed[rows] = torch.minimum(before[rows], (total / weights).round().byte())
+    return agreed
 
 
 def _pairs(keys: Sequence[Key], every: dict[Key, int]) -> list[tuple[Tensor, Tensor]]:

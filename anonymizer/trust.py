@@ -51,8 +51,8 @@ class Belief:
             ``sharpness.detail``.
         conditions: ``(N, 4)``, yaw and pitch in degrees, how far the mouth is open and how wide it is in distances
             between the eyes, of the usable ones: what portraits are chosen by. They are turned less than the face.
-        before: ``(N, 1, S, S)``, the chance in 0..1 that something is before the face, in the square around its mesh
-            that ``mesh.crop_of_mesh`` tells.
+        before: ``(N, 1, S, S)`` uint8, the chance, 0 to 255, that something is before the face, in the square around
+            its mesh that ``mesh.crop_of_mesh`` tells.
         aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
             sum to 1; empty for stills, which are made of one portrait each, under their conditions.
         vacant: where faces were expected that the mesh network saw further away, or that were left out; perhaps there
@@ -75,7 +75,7 @@ class Belief:
         nothing = Meshes(torch.full((len(faces), MESH_POINTS, 3), math.nan), torch.zeros(len(faces)))
         no = torch.zeros(len(faces), dtype=torch.bool)
         look, conditions = torch.zeros(len(faces), LOOK), torch.zeros(len(faces), 4)
-        before = torch.zeros(len(faces), 1, SIZE, SIZE)
+        before = torch.zeros(len(faces), 1, SIZE, SIZE, dtype=torch.uint8)
         return cls(faces, nothing, no, no, look, conditions, before, Faces.none())
 
 

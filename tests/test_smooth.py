@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anonymizer.batches import Faces, Frames, Meshes
 from anonymizer.face_model import load_face_model
+from anonymizer.occlusion import LIKELY
 from anonymizer.smooth import REACH, smooth
 from anonymizer.trust import Belief
 
@@ -122,3 +123,28 @@ def test_a_head_that_is_cut_to_another_pose_does_not_turn_before_the_cut() -> No
     frames = Frames(torch.zeros(30, 8, 8, 3, dtype=torch.uint8), tuple(Fraction(n, 25) for n in range(30)))
     ((_, smoothed),) = smooth(iter([(frames, found)]))
     assert (smoothed.conditions[:, 0] - yaws).abs().max() < 2
+
+
+def with_things(parts: Iterator[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
+    """Something is before the face always at one place, from frame 20 on at another, in frame 9 only at a third."""
+    start = 0
+    for frames, found in parts:
+        before = found.before.clone()
+        before[:, :, 10:20] = 255
+        for row in range(len(frames)):
+            before[row, :, 30:40] = 255 * (start + row >= 20)
+            before[row, :, 50:60] = 255 * (start + row == 9)
+        start += len(frames)
+        yield frames, replace(found, before=before)
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_what_is_before_a_face_for_a_frame_only_is_not_believed(size: int) -> None:
+    smoothed = smooth(with_things(video(MEAN.expand(40, -1, -1), size)))
+    before = torch.cat([found.before for _, found in smoothed])[:, 0, :, 0]
+    assert (before[:, 10:20] == 255).all()
+    assert (before[22:, 30:40] == 255).all()
+    assert not before[:20, 30:40].any()
+    assert before[9, 50:60].max() < LIKELY * 255
+    assert not before[torch.arange(40) != 9, 50:60].any()
+    assert not before[:, 60:].any()
