@@ -19,7 +19,7 @@ from torch import Tensor
 from anonymizer import device as engines
 from anonymizer import geometry
 from anonymizer.batches import Faces, Frames, Patches
-from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, FaceModel
+from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, FaceModel, load_face_model
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.trust import EXPECTED, PRESENCE, Belief
@@ -31,6 +31,7 @@ FEATURES = 2  # and how many of these may be: a mask hides two, and so do dark g
 RING = SIZE // 6  # pixels of a crop
 SMALLEST = 40.0  # pixels, side of a crop in which things can be told apart
 WHOLE = 0.99  # share of a mesh that has to lie in the picture
+PROFILE = 20.0  # degrees of yaw from which patches hide what of a real nose sticks out of the new face
 STEEPEST = torch.tensor([40.0, 20.0])  # degrees of yaw and pitch, hardly more than the network was trained on
 NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 98, 327, 48, 278)
 LIPS = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 40, 270, 91, 321)
@@ -78,7 +79,7 @@ class OcclusionEstimator:
 def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
     """Let show through patches what stands before faces.
 
-    Nothing does beyond the outline of a mesh, but for hair above it, nor in the box of another face.
+    Nothing does beyond the outline of a mesh and the ring around it, nor in the box of another face.
 
     Args:
         belief: all faces of the frames.
@@ -97,43 +98,50 @@ def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
     crops = crop_of_mesh(points)
     to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
     flat = geometry.apply_affine(to_crop, points[..., :2])
-    before = _from_outside(before, _regions(flat, RING))
-    before *= _believed(before, flat)[:, None, None, None]
+    faces = _outlines(flat)
+    turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE
+    before = _from_outside(before * _ringed(faces, flat, turned), faces)
+    before *= _believed(before, flat, faces)[:, None, None, None]
     through = _moved(before.to(opaque.alpha.device), to_crop, opaque) * (1 - _others(belief.faces, rows, opaque))
     alpha = patches.alpha.clone()
     alpha[chosen] *= 1 - through
     return replace(patches, alpha=alpha)
 
 
-def _regions(points: Tensor, ring: int = 0) -> Tensor:
-    """Meshes ``(N, 468, 2)`` in pixels of crops as masks ``(N, 1, SIZE, SIZE)``; above the eyes ``ring`` pixels more,
-    over which patches fade into hair.
-    """
+def _outlines(points: Tensor) -> Tensor:
+    """Where meshes ``(N, 468, 2)`` in pixels of crops lie in these: masks ``(N, 1, SIZE, SIZE)``."""
     masks = np.zeros((len(points), SIZE, SIZE), np.float32)
     for mask, corners in zip(masks, points.numpy(), strict=True):
         cv2.fillConvexPoly(mask, cv2.convexHull(corners).round().astype(np.int32), 1.0)
-        eyes = int(corners[[LEFT_EYE[0], RIGHT_EYE[1]], 1].mean().clip(0, SIZE))
-        mask[:eyes] = cv2.dilate(mask, np.ones((2 * ring + 1, 2 * ring + 1)))[:eyes]
     return torch.from_numpy(masks)[:, None]
 
 
-def _from_outside(before: Tensor, regions: Tensor) -> Tensor:
-    """Only what lies in regions, and reaches into them from their outlines, as things do; islands are rather skin."""
-    before = before * regions
+def _ringed(faces: Tensor, points: Tensor, turned: Tensor) -> Tensor:
+    """The outlines with the rings around them in which patches fade; of heads that are ``turned (N,)`` only above the
+    eyes, as further down it hides the real nose.
+    """
+    ringed = faces.clone()
+    for mask, corners, away in zip(ringed[:, 0].numpy(), points.numpy(), turned.tolist(), strict=True):
+        eyes = int(corners[[LEFT_EYE[0], RIGHT_EYE[1]], 1].mean().clip(0, SIZE)) if away else SIZE
+        mask[:eyes] = cv2.dilate(mask, np.ones((2 * RING + 1, 2 * RING + 1)))[:eyes]
+    return ringed
+
+
+def _from_outside(before: Tensor, faces: Tensor) -> Tensor:
+    """Only what reaches into faces from their outlines, as things do; islands are rather skin."""
     kept = np.zeros(before.shape, np.float32)
-    for target, parts, region in zip(kept[:, 0], (before > 0)[:, 0].numpy(), regions[:, 0].numpy(), strict=True):
+    for target, parts, face in zip(kept[:, 0], (before > 0)[:, 0].numpy(), faces[:, 0].numpy(), strict=True):
         _, labels = cv2.connectedComponents(parts.astype(np.uint8))
-        rim = (region > 0) & (cv2.erode(region, np.ones((5, 5)), borderValue=0) == 0)
+        rim = cv2.erode(face, np.ones((5, 5)), borderValue=0) == 0
         target[...] = np.isin(labels, np.unique(labels[rim & parts]))
     return before * torch.from_numpy(kept)
 
 
-def _believed(before: Tensor, points: Tensor) -> Tensor:
+def _believed(before: Tensor, points: Tensor, faces: Tensor) -> Tensor:
     """Whether so much of each face may be hidden ``(N,)``."""
     at_points = geometry.sample(before, points / SIZE)[:, 0]
     features = torch.stack([at_points[:, part].mean(1) for part in (LEFT_LIDS, RIGHT_LIDS, NOSE, LIPS)], dim=1)
-    face = _regions(points)
-    area = (before * face).sum((1, 2, 3)) / face.sum((1, 2, 3)).clamp(min=1)
+    area = (before * faces).sum((1, 2, 3)) / faces.sum((1, 2, 3)).clamp(min=1)
     return (area <= MOST) & (at_points.mean(1) <= MOST) & ((features > HIDDEN).sum(1) <= FEATURES)
 
 
