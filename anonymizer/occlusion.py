@@ -7,21 +7,20 @@ that most of a face is hidden, or most of its features, all of the face is repla
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.resources import files
 
 import cv2
 import numpy as np
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device as engines
-from anonymizer import geometry
+from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, FaceModel, load_face_model
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
+from anonymizer.render import PROFILE
 from anonymizer.trust import EXPECTED, PRESENCE, Belief
 
 LIKELY, SURE = 0.4, 0.7  # chances that something is before the face: from the one on it shows through, then alone
@@ -31,7 +30,6 @@ FEATURES = 2  # and how many of these may be: a mask hides two, and so do dark g
 RING = SIZE // 6  # pixels of a crop
 SMALLEST = 40.0  # pixels, side of a crop in which things can be told apart
 WHOLE = 0.99  # share of a mesh that has to lie in the picture
-PROFILE = 20.0  # degrees of yaw from which patches hide what of a real nose sticks out of the new face
 STEEPEST = torch.tensor([40.0, 20.0])  # degrees of yaw and pitch, hardly more than the network was trained on
 NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 98, 327, 48, 278)
 LIPS = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314, 40, 270, 91, 321)
@@ -47,10 +45,8 @@ class OcclusionEstimator:
 
     def __init__(self, model: FaceModel, device: torch.device) -> None:
         self._model = model
-        network = OcclusionNet()
-        state = safetensors.torch.load((files("anonymizer") / "occlusion.safetensors").read_bytes())
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-        self._network = engines.compile(network.eval(), device, torch.rand(2, 3, SIZE, SIZE))
+        network = weights.shipped(OcclusionNet(), "occlusion")
+        self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
 
     def estimate(self, frames: Frames, belief: Belief) -> Tensor:
         """See ``Belief.before``; nothing where a face is small, seen from the side, cut by the border, only expected,
@@ -99,7 +95,7 @@ def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
     to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
     flat = geometry.apply_affine(to_crop, points[..., :2])
     faces = _outlines(flat)
-    turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE
+    turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE[0]
     before = _from_outside(before * _ringed(faces, flat, turned), faces)
     before *= _believed(before, flat, faces)[:, None, None, None]
     through = _moved(before.to(opaque.alpha.device), to_crop, opaque) * (1 - _others(belief.faces, rows, opaque))

@@ -8,13 +8,11 @@ looks to it in one picture, and no fact about a person.
 from __future__ import annotations
 
 from collections.abc import Collection
-from importlib.resources import files
 
-import safetensors.torch
 import torch
 
 from anonymizer import device as engines
-from anonymizer import geometry
+from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Trait
 from anonymizer.generate.looks import Gender, Look
@@ -42,10 +40,7 @@ class TraitReader:
 
     def __init__(self, match: Collection[Trait], device: torch.device) -> None:
         self._match = match
-        network = TraitNet()
-        state = safetensors.torch.load((files("anonymizer") / "traits.safetensors").read_bytes())
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-        self._network = engines.compile(network.eval(), device, torch.rand(2, 3, SIZE, SIZE))
+        self._network = engines.compile(weights.shipped(TraitNet(), "traits"), device, torch.rand(2, 3, SIZE, SIZE))
 
     def read(self, frames: Frames, faces: Faces) -> list[Look]:
         """What faces look like, row by row; ``UNKNOWN`` where they are too small, or were not seen."""

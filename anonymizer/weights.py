@@ -13,8 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeVar
 
 import platformdirs
 import safetensors.torch
@@ -26,6 +27,8 @@ from anonymizer.errors import WeightsError
 from anonymizer.models import MODELS
 
 Status = Literal["ready", "missing", "altered"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def cache_dir() -> Path:
@@ -103,6 +106,13 @@ def load(name: str) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
+def shipped(network: Network, name: str) -> Network:
+    """A network with the weights that come with this package, ``name.safetensors``, kept in half precision."""
+    state = safetensors.torch.load((files("anonymizer") / f"{name}.safetensors").read_bytes())
+    network.load_state_dict({name: value.float() for name, value in state.items()})
+    return network.eval().requires_grad_(False)
+
+
 def export(archive: Path) -> list[str]:
     """Write the files of the cache into a zip archive, for :func:`import_` elsewhere; returns their names.
 
@@ -130,12 +140,12 @@ def import_(archive: Path) -> list[str]:
     Raises:
         WeightsError: the archive cannot be read, holds anything but model files, or one is altered.
     """
-    files = {cached_file(name).name: name for name in MODELS}
+    known = {cached_file(name).name: name for name in MODELS}
     found: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(archive) as file:
             for member in file.infolist():
-                name = files.get(member.filename)
+                name = known.get(member.filename)
                 if name is None or name in found or member.file_size != MODELS[name].size:
                     raise WeightsError(f"not a model file of this version: {member.filename!r}", path=archive)
                 found[name] = file.read(member)

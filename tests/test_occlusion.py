@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import Order, Portrait, Studio, stills, whole_pictures
+from anonymizer.mesh import crop_of_mesh
 from anonymizer.occlusion import MOST, SMALLEST, OcclusionEstimator, uncover
 from anonymizer.trust import EXPECTED, PRESENCE, Belief
 
@@ -202,15 +204,15 @@ def test_numbers_that_are_none_hide(
     assert uncovered(masked(portrait), belief_of(portrait.points), portrait, model, estimator) == 0
 
 
+@pytest.mark.parametrize(("side", "told"), [(SMALLEST - 1, False), (SMALLEST + 1, True)])
 def test_nothing_is_told_apart_in_small_faces(
-    portraits: list[Portrait], model: FaceModel, estimator: OcclusionEstimator
+    side: float, told: bool, portraits: list[Portrait], estimator: OcclusionEstimator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = (SMALLEST - 1) / SIZE / 1.5
-    points = portraits[0].points * small
-    picture = cv2.resize(alone(portraits[0]), None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-    frames, patches = stills(torch.from_numpy(picture).permute(2, 0, 1)[None]), opaque(points, model)
-    monochrome = Frames(frames.pixels // 8 * 0 + 40, frames.times)
-    assert torch.equal(uncover(estimated(monochrome, belief_of(points), estimator), ROW, patches).alpha, patches.alpha)
+    points = portraits[0].points
+    points = points * side / crop_of_mesh(points[None]).side
+    frames = Frames(torch.zeros(1, SIZE, SIZE, 3, dtype=torch.uint8), (Fraction(0),))
+    monkeypatch.setattr(estimator, "_network", lambda given: given[:, :1] + 100)
+    assert estimated(frames, belief_of(points), estimator).before.any() == told
 
 
 @pytest.mark.parametrize("turn", [-0.5, 0.0, 0.4])

@@ -13,7 +13,7 @@ from anonymizer.detect import DETECTORS
 from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.looks import Look
-from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.personas import Order, Studio, stills
 from anonymizer.people import People
 from anonymizer.track import follow
 from anonymizer.traits import AGES, SKINS, SMALLEST, UNKNOWN, TraitReader
@@ -38,8 +38,7 @@ def pictures(studio: Studio) -> Frames:
     """People who were drawn to look as ``WANTED``."""
     neutral = tuple(load_condition().neutral.tolist())
     orders = [Order(Persona(seed, look.attributes), neutral, 256) for seed, look in enumerate(WANTED, start=21)]
-    pixels = torch.stack([portrait.pixels for portrait in studio.portraits(orders, keep=False)])
-    return Frames((pixels * 255).round().byte().permute(0, 2, 3, 1), (Fraction(0),) * len(orders))
+    return stills(torch.stack([portrait.pixels for portrait in studio.portraits(orders, keep=False)]))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 ``python -m anonymizer.generate.fit_occlusion PORTRAITS.safetensors``; PORTRAITS come from ``sample_portraits``. Hands,
 hair, glasses and other things are painted before these faces (see ``occluders``), and the pictures made as bad as real
-ones. Half an hour on a CPU with two cores; a second run goes on. Prints, on faces that were left out, how much of what
-is hidden is seen, by kind, and how much of what is not is taken for hidden.
+ones. A quarter of an hour on a CPU with two cores; a second run goes on. Prints, on faces that were left out, how much
+of what is hidden is seen, by kind, and how much of what is not is taken for hidden.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import cv2
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from anonymizer import geometry
 from anonymizer.generate import attributes, occluders
 from anonymizer.generate.spoil import degrade, relight
+from anonymizer.generate.training import Samples, descend
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.occlusion import SURE
@@ -41,10 +42,7 @@ SUSPECT = 0.85  # share of the portraits beyond which they seem to have glasses 
 TURN, MOVE, SCALE = 0.12, 0.04, 0.1  # by which meshes may be off: radians, sides, logarithm
 
 
-Portraits = dict[str, Tensor]
-
-
-def example(portraits: Portraits, row: int, seed: int, kind: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def example(portraits: Samples, row: int, seed: int, kind: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """A crop ``(3, SIZE, SIZE)``; how far each pixel is hidden, and which count, both ``(1, SIZE, SIZE)``.
 
     Args:
@@ -62,7 +60,7 @@ def example(portraits: Portraits, row: int, seed: int, kind: int | None = None) 
         shown, hidden = scene.picture, np.zeros(scene.picture.shape[:2], np.float32)
     else:
         shown, hidden = occluders.hide(scene, chance, kind)
-    known = np.maximum(_skin(scene), hidden * _outline(scene))
+    known = np.maximum(_skin(scene), hidden * _hull(scene))
     layers = torch.from_numpy(np.concatenate([shown, hidden[..., None], known[..., None]], axis=2)).permute(2, 0, 1)
     crop = _crop(layers, portraits["points"][row], chance)
     if chance.random() < 0.5:
@@ -73,9 +71,10 @@ def example(portraits: Portraits, row: int, seed: int, kind: int | None = None) 
     return picture, crop[3:4], (crop[4:] > 0.5).float()
 
 
-def _outline(scene: occluders.Scene) -> occluders.Picture:
-    mask = np.zeros(scene.picture.shape[:2], np.float32)
-    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(scene.points).astype(np.int32)), 1.0)
+def _hull(scene: occluders.Scene, points: Sequence[int] | slice = slice(None)) -> occluders.Picture:
+    """The mask of what lies between points of the mesh."""
+    mask: occluders.Picture = np.zeros(scene.picture.shape[:2], np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(scene.points[points]).astype(np.int32)), 1.0)
     return mask
 
 
@@ -86,14 +85,12 @@ def _skin(scene: occluders.Scene) -> occluders.Picture:
     x, y = np.round(scene.points[CHEEKS]).astype(int).clip(0, scene.size - 1).T
     other = np.linalg.norm(scene.picture - np.median(scene.picture[y, x], axis=0), axis=2) > ALIKE
     other[int(scene.points[MOUTH, 1].mean()) :] = False
-    features: occluders.Picture = np.zeros(scene.picture.shape[:2], np.float32)
-    cv2.fillConvexPoly(features, cv2.convexHull(np.round(scene.points[AROUND]).astype(np.int32)), 1.0)
-    features = cv2.dilate(features, np.ones((9, 9)))
-    skin: occluders.Picture = _outline(scene) * ~(other & (features == 0))
+    features = cv2.dilate(_hull(scene, AROUND), np.ones((9, 9)))
+    skin: occluders.Picture = _hull(scene) * ~(other & (features == 0))
     return skin
 
 
-def _bare(portraits: Portraits) -> Portraits:
+def _bare(portraits: Samples) -> Samples:
     """Without those that seem to have glasses, or hair over the forehead, of their own."""
     keep = torch.ones(len(portraits["points"]), dtype=torch.bool)
     pictures = [F.avg_pool2d(part.float() / 255, 3, 1, 1) for part in portraits["pixels"].split(100)]
@@ -113,12 +110,10 @@ def _crop(layers: Tensor, points: Tensor, chance: np.random.Generator) -> Tensor
         geometry.square_to_patch(moved, side, angle + float(chance.uniform(-TURN, TURN)), SIZE)
     )
     where = geometry.apply_affine(from_patch, geometry.pixel_grid(SIZE, layers.device)[None])
-    grid = (where * (2 / layers.shape[-1]) - 1).view(1, SIZE, SIZE, 2)
-    sampled = F.grid_sample(layers[None], grid, padding_mode="border", align_corners=False)
-    return sampled[0]
+    return geometry.sample(layers[None], where / layers.shape[-1]).view(-1, SIZE, SIZE)
 
 
-def batch(portraits: Portraits, rows: Tensor, seed: int, kind: int | None = None) -> list[Tensor]:
+def batch(portraits: Samples, rows: Tensor, seed: int, kind: int | None = None) -> list[Tensor]:
     """Examples of ``rows``, stacked."""
     examples = [example(portraits, int(row), seed + place, kind) for place, row in enumerate(rows)]
     return [torch.stack(column) for column in zip(*examples, strict=True)]
@@ -127,7 +122,7 @@ def batch(portraits: Portraits, rows: Tensor, seed: int, kind: int | None = None
 class Batches(Dataset[list[Tensor]]):
     """What is trained on, by step."""
 
-    def __init__(self, portraits: Portraits, steps: range) -> None:
+    def __init__(self, portraits: Samples, steps: range) -> None:
         self._portraits, self._steps = portraits, steps
 
     def __len__(self) -> int:
@@ -139,39 +134,25 @@ class Batches(Dataset[list[Tensor]]):
         return batch(self._portraits, chosen, FIRST + step * BATCH)
 
 
-def train(portraits: Portraits, kept: Path, steps: int) -> OcclusionNet:
+def train(portraits: Samples, kept: Path, steps: int) -> OcclusionNet:
     """A network, trained on the portraits; goes on from what is ``kept``."""
     torch.manual_seed(0)
     network = OcclusionNet()
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
-    states: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    first = 0
-    if kept.exists():
-        saved = torch.load(kept, weights_only=True)
-        first = saved["step"]
-        for name, part in states.items():
-            part.load_state_dict(saved[name])
-    recent = []
-    batches = DataLoader(Batches(portraits, range(first, steps)), batch_size=None, num_workers=WORKERS)
-    for step, (pictures, hidden, skin) in enumerate(batches, start=first):
+
+    def batches(part: range) -> DataLoader[list[Tensor]]:
+        return DataLoader(Batches(portraits, part), batch_size=None, num_workers=WORKERS)
+
+    def loss(shown: list[Tensor]) -> Tensor:
+        pictures, hidden, skin = shown
         weight = skin * (hidden + (1 - hidden) * WRONGLY)
-        logits = network(pictures)
-        loss = F.binary_cross_entropy_with_logits(logits, hidden, weight, reduction="sum") / weight.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        recent.append(loss.item())
-        if (step + 1) % KEPT == 0:
-            torch.save({"step": step + 1} | {name: part.state_dict() for name, part in states.items()}, kept)
-            click.echo(f"step {step + 1}: {sum(recent) / len(recent):.4f}")
-            recent.clear()
+        error = F.binary_cross_entropy_with_logits(network(pictures), hidden, weight, reduction="sum")
+        return error / weight.sum()
+
+    descend(network, batches, loss, steps=steps, rate=RATE, kept=kept, every=KEPT, steepest=1.0)
     return network.eval().requires_grad_(False)
 
 
-def report(network: OcclusionNet, portraits: Portraits) -> None:
+def report(network: OcclusionNet, portraits: Samples) -> None:
     """Print what is seen of what was painted, where the network is as sure as ``occlusion`` wants it to be."""
     rows = torch.arange(len(portraits["points"]))
     for place, kind in enumerate(occluders.KINDS):

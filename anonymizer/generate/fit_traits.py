@@ -9,7 +9,6 @@ as bad, how well each trait is read, and how well by the half of the answers tha
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 import safetensors.torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from anonymizer.generate.sample_faces import MARGIN
 from anonymizer.generate.spoil import chance, degrade, relight, uniform
+from anonymizer.generate.training import descend
 from anonymizer.networks.trait_net import SIZE, TRAITS, TraitNet
 
 BATCH, STEPS, RATE = 64, 3000, 2e-3
@@ -69,27 +69,17 @@ def train(chips: Tensor, wanted: Tensor, kept: Path, steps: int) -> TraitNet:
     network.usual.copy_(wanted.mean(0))
     network.spread.copy_(wanted.std(0))
     target = (wanted - network.usual) / network.spread
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
-    first = 0
-    if kept.exists():
-        saved = torch.load(kept, weights_only=True)
-        first = saved["step"]
-        for part, name in ((network, "network"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(saved[name])
-    for step in range(first, steps):
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(step)
         rows = torch.randint(len(chips), (BATCH,), generator=generator)
-        mean, doubt = network.standard(spoil(chips[rows], generator)).unbind(1)
-        loss = (doubt + (mean - target[rows]).square() * (-doubt).exp()).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if (step + 1) % KEPT == 0:
-            states: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
-            torch.save({"step": step + 1} | {name: part.state_dict() for name, part in states.items()}, kept)
-            click.echo(f"step {step + 1}: {loss.item():.3f}")
+        return spoil(chips[rows], generator), target[rows]
+
+    def loss(shown: tuple[Tensor, Tensor]) -> Tensor:
+        mean, doubt = network.standard(shown[0]).unbind(1)
+        return (doubt + (mean - shown[1]).square() * (-doubt).exp()).mean()
+
+    descend(network, lambda part: map(batch, part), loss, steps=steps, rate=RATE, kept=kept, every=KEPT)
     return network.eval().requires_grad_(False)
 
 

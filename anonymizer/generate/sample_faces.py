@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 
 import click
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,6 +23,7 @@ from anonymizer.face_model import features
 from anonymizer.generate import age_gender, attributes
 from anonymizer.generate.heads import EarlyExit
 from anonymizer.generate.personas import stills, whole_pictures
+from anonymizer.generate.training import Samples, collect
 from anonymizer.identity import SIZE as SIZE_OF_CHIP
 from anonymizer.identity import to_chip
 from anonymizer.mesh import MeshEstimator
@@ -53,7 +53,7 @@ class Sampler:
         self._ages = age_gender.load(model)
         self.centre = self._mapping(torch.randn(4096, 512, generator=torch.Generator().manual_seed(0))).mean(0)
 
-    def draw(self, seeds: range) -> dict[str, Tensor]:
+    def draw(self, seeds: range) -> Samples:
         """Styles ``w (N, 512)``, meshes ``points (N, 468, 3)`` in pixels of 1024, and ``(N,)`` each what
         ``attributes`` and ``age_gender`` measure, and how sure another face is beside.
         """
@@ -105,15 +105,13 @@ class Sampler:
 @torch.inference_mode()
 def main(faces: Path, model: Path, count: int) -> None:
     """Draw faces into FACES."""
-    drawn = safetensors.torch.load_file(faces) if faces.exists() else {}
     sampler = Sampler(model)
-    while (start := len(drawn.get("w", ()))) < count:
-        seeds = range(start, min(count, start + KEPT))
+
+    def draw(seeds: range) -> Samples:
         parts = [sampler.draw(seeds[at : at + BATCH]) for at in range(0, len(seeds), BATCH)]
-        more = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        drawn = {name: torch.cat([drawn[name], more[name]]) if drawn else more[name] for name in more}
-        safetensors.torch.save_file(drawn | {"centre": sampler.centre}, faces)
-        click.echo(f"{len(drawn['w'])} faces")
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    collect(faces, count, draw, KEPT, centre=sampler.centre)
 
 
 if __name__ == "__main__":

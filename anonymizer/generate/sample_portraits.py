@@ -6,17 +6,17 @@ About four a second on a CPU with two cores; run it again to go on.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Gender, Look
 from anonymizer.generate.personas import Order, Studio
+from anonymizer.generate.training import Samples, collect
 from anonymizer.mesh import MeshEstimator
 
 SIZE = 256  # pixels, sides of portraits
@@ -35,7 +35,7 @@ def order(seed: int) -> Order:
     return Order(Persona(seed, look.attributes), (chance.uniform(*YAW), chance.uniform(*PITCH), mouth, None), SIZE)
 
 
-def draw(studio: Studio, seeds: range) -> dict[str, Tensor]:
+def draw(studio: Studio, seeds: range) -> Samples:
     """``pixels (N, 3, SIZE, SIZE)`` uint8, and ``points (N, 468, 3)`` in pixels."""
     portraits = studio.portraits([order(seed) for seed in seeds], keep=False)
     return {
@@ -50,14 +50,9 @@ def draw(studio: Studio, seeds: range) -> dict[str, Tensor]:
 @torch.inference_mode()
 def main(portraits: Path, count: int) -> None:
     """Draw portraits into PORTRAITS."""
-    drawn = safetensors.torch.load_file(portraits) if portraits.exists() else {}
     cpu = torch.device("cpu")
     studio = Studio(cpu, MeshEstimator(cpu), TRUNCATION, BATCH)
-    while (start := len(drawn.get("points", ()))) < count:
-        more = draw(studio, range(start, min(count, start + KEPT)))
-        drawn = {name: torch.cat([drawn[name], more[name]]) if drawn else more[name] for name in more}
-        safetensors.torch.save_file(drawn, portraits)
-        click.echo(f"{len(drawn['points'])} portraits")
+    collect(portraits, count, partial(draw, studio), KEPT)
 
 
 if __name__ == "__main__":
