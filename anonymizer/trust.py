@@ -78,6 +78,20 @@ class Belief:
         before = torch.zeros(len(faces), 1, SIZE, SIZE, dtype=torch.uint8)
         return cls(faces, nothing, no, no, look, conditions, before, Faces.none())
 
+    def of(self, rows: Tensor) -> Belief:
+        """Of some faces, rows, and of nobody who was expected elsewhere."""
+        return Belief(
+            self.faces[rows],
+            self.meshes[rows],
+            self.usable[rows],
+            self.average[rows],
+            self.look[rows],
+            self.conditions[rows],
+            self.before[rows],
+            Faces.none(),
+            tuple(self.aspects[row] for row in rows.tolist()) if self.aspects else (),
+        )
+
 
 def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:
     """Weigh what the mesh network found against what the detector saw.

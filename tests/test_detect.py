@@ -15,6 +15,7 @@ from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS, Both, Detector
 from anonymizer.detect.base import CHUNK
+from anonymizer.detect.blazeface import BlazeFaceDetector
 from anonymizer.detect.centerface import EDGE, OVERLAP, CenterFaceDetector, searches
 from anonymizer.detect.mtcnn import MtcnnDetector
 from anonymizer.errors import DetectionError
@@ -27,9 +28,9 @@ LANDMARKS = torch.tensor([[33, 133], [362, 263], [1, 1], [61, 61], [291, 291]])
 """Points of the face mesh: the corners of each eye, the tip of the nose, the corners of the mouth."""
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(scope="module", params=[*DETECTORS, "blazeface"])
 def detector(request: pytest.FixtureRequest) -> Detector:
-    return DETECTORS[request.param](CONFIG, CPU)
+    return BlazeFaceDetector(CPU) if request.param == "blazeface" else DETECTORS[request.param](CONFIG, CPU)
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,23 @@ def test_face_mesh_is_the_published_network(original: Original) -> None:
     assert error(presence, torch.from_numpy(np.stack([face[0] for face in theirs])).view(3)) < 1e-3
 
 
+def test_blazeface_is_the_published_network(original: Original) -> None:
+    interpreter = Interpreter(str(original("blazeface")))
+    interpreter.allocate_tensors()
+    (given,), found = interpreter.get_input_details(), interpreter.get_output_details()
+    pictures = torch.rand(3, 3, 192, 192) * 2 - 1
+
+    logits, numbers = weights.load("blazeface")(pictures)
+
+    for row, picture in enumerate(pictures):
+        interpreter.set_tensor(given["index"], picture.permute(1, 2, 0)[None].numpy())
+        interpreter.invoke()
+        theirs = [torch.from_numpy(interpreter.get_tensor(output["index"])[0]) for output in found]
+        wanted_logits, wanted_numbers = sorted(theirs, key=torch.numel)
+        assert error(logits[row].flatten(), wanted_logits[:, 0]) < 1e-3
+        assert error(numbers[row].flatten(0, 1), wanted_numbers) < 1e-3
+
+
 def test_eye_contour_is_the_published_network(original: Original) -> None:
     interpreter = Interpreter(str(original("eye")))
     interpreter.allocate_tensors()
@@ -161,6 +178,7 @@ def test_every_byte_of_a_dlib_file_counts(original: Original, tmp_path: Path) ->
 HALF = [
     ("centerface", (2, 96, 64, 3)),
     ("face_mesh", (2, 3, 192, 192)),
+    ("blazeface", (2, 3, 192, 192)),
     ("eye", (2, 3, 64, 64)),
     ("identity", (2, 3, 150, 150)),
 ]

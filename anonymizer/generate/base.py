@@ -20,6 +20,8 @@ class Outcome(StrEnum):
     NO_MESH = "no mesh"
     STEEP_POSE = "steep pose"
     FAILED = "generation failed"
+    UNCHANGED = "not changed"  # the audit saw the real face in the result
+    SIMILAR = "too similar"  # the audit took the new face for the real one, or for somebody else who is there
     LABELLED = "labelled"  # nobody found the face, but a label says that there is one
     NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps; or a part only
 
@@ -35,7 +37,7 @@ class Persona(NamedTuple):
     changes: Wanted = ANY
 
 
-FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED)
+FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED, Outcome.UNCHANGED, Outcome.SIMILAR)
 """The outcomes for which a face is covered solid."""
 
 

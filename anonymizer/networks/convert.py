@@ -37,6 +37,20 @@ def eye(file: Path, module: nn.Module) -> State:
     return in_order(module, constants(read(file), ["output_eyes_contours_and_brows"]))
 
 
+def blazeface(file: Path, module: nn.Module) -> State:
+    """``face_detection_full_range.tflite``: outputs reshaped_classifier_face_4 and reshaped_regressor_face_4.
+
+    Depthwise weights lie as TensorFlow has them, ``(1, 3, 3, C)``. Pairs of numbers are no parameters: they say how
+    much layers are enlarged.
+    """
+    values = constants(read(file), ["reshaped_classifier_face_4", "reshaped_regressor_face_4"])
+    parameters = (value for value in values if value.numel() != 2)
+    return in_order(
+        module,
+        (value.permute(3, 0, 1, 2).contiguous() if value.shape[:3] == (1, 3, 3) else value for value in parameters),
+    )
+
+
 def mapping(file: Path, module: nn.Module) -> State:
     """``MappingNetwork.xml``: a chain of fully connected layers; single numbers are not parameters."""
     return in_order(module, (value for value in constants(read(file), ["style"]) if value.numel() > 1))

@@ -1,0 +1,188 @@
+"""The audit: who does not pass gets another persona, or is covered, and the run says so."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcome
+from anonymizer.audit import EVERY, TRIES, Audit, unchanged
+from anonymizer.batches import Patches
+from anonymizer.detect import Both
+from anonymizer.generate.base import Persona
+from anonymizer.generate.cover import Cover
+from anonymizer.geometry import cut_patches
+from anonymizer.identity import Recognizer
+from anonymizer.trust import Belief
+from pipelines.report import describe
+
+CPU = torch.device("cpu")
+
+
+class Copyist:
+    """A generator that paints the real faces again, in its own way, the first ``times`` times."""
+
+    def __init__(self, way: Callable[[Tensor], Tensor], times: int, generator: object) -> None:
+        self._way, self._times, self._generator = way, times, generator
+        self.seeds: list[list[int]] = []
+
+    def generate(
+        self, frames: Frames, belief: Belief, personas: Sequence[Persona]
+    ) -> tuple[list[Patches], list[Outcome]]:
+        self.seeds.append([persona.seed for persona in personas])
+        if len(self.seeds) > self._times:
+            return self._generator.generate(frames, belief, personas)  # type: ignore[attr-defined, no-any-return]
+        (cover,) = Cover("solid").cover(frames, belief.faces)
+        real = cut_patches(frames.pixels, cover.frame, cover.to_patch, cover.colour.shape[-1])
+        painted = Patches(cover.frame, self._way(real), cover.alpha, cover.to_patch)
+        return [painted], [Outcome.GENERATED] * len(belief.faces)
+
+
+@pytest.fixture
+def anonymizer() -> Anonymizer:
+    return Anonymizer(Config(generate=GenerateConfig(seed=7), batch_size=4))
+
+
+def corrupt(anonymizer: Anonymizer, way: Callable[[Tensor], Tensor], times: int = 1000) -> Copyist:
+    copyist = Copyist(way, times, anonymizer._generator)
+    anonymizer._generator = copyist
+    return copyist
+
+
+def still(picture: Tensor) -> Frames:
+    return Frames(picture[None], (Fraction(0),))
+
+
+def brighter(faces: Tensor) -> Tensor:
+    return (faces * 1.1 + 0.02).clamp(0, 1)
+
+
+def mirrored(faces: Tensor) -> Tensor:
+    return faces.flip(3)
+
+
+def of_the_neighbour(faces: Tensor) -> Tensor:
+    return faces.roll(1, dims=0)
+
+
+def assert_flat(frames: Frames, faces: Faces) -> None:
+    """In the middle of faces, from brows to mouth, there is one colour each."""
+    for frame, box, size in zip(frames.pixels[faces.frame], faces.boxes.tolist(), faces.sizes.tolist(), strict=True):
+        x0, y0, x1, y1 = (int(box[side] + share * size[side % 2]) for side, share in enumerate((0.2, 0.2, -0.2, -0.2)))
+        assert frame[y0:y1, x0:x1].float().flatten(0, 1).std(0).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [(brighter, Outcome.UNCHANGED), (mirrored, Outcome.SIMILAR), (of_the_neighbour, Outcome.SIMILAR)],
+)
+def test_a_generator_that_copies_faces_gets_none_out(
+    anonymizer: Anonymizer, picture: Tensor, way: Callable[[Tensor], Tensor], why: Outcome
+) -> None:
+    copyist = corrupt(anonymizer, way)
+    done = anonymizer.stills(still(picture))
+    assert done.outcomes == (why, why)
+    assert describe(Counter(done.outcomes)) == f"2 faces: 2 covered ({why})"
+    assert_flat(done.frames, done.faces)
+    assert len(copyist.seeds) == 1 + TRIES
+    assert len({seed for seeds in copyist.seeds for seed in seeds}) == 2 * len(copyist.seeds), "always the same people"
+
+
+def test_nor_in_a_video(anonymizer: Anonymizer, picture: Tensor) -> None:
+    corrupt(anonymizer, mirrored)
+    shots = Frames(picture.expand(12, -1, -1, -1), tuple(Fraction(number, 25) for number in range(12)))
+    for done in anonymizer.stream([shots]):
+        assert set(done.outcomes) == {Outcome.SIMILAR}
+        assert_flat(done.frames, done.faces)
+
+
+def test_somebody_else_is_drawn_instead(anonymizer: Anonymizer, picture: Tensor) -> None:
+    copyist = corrupt(anonymizer, brighter, times=1)
+    done = anonymizer.stills(still(picture))
+    assert done.outcomes == (Outcome.GENERATED,) * 2
+    assert len(copyist.seeds) <= 1 + TRIES
+    assert not unchanged(still(picture), done.frames, done.faces).any()
+
+
+class Scripted:
+    """A recognizer to which real faces are ``real``, and new ones ``new``; embeddings ``(N, 128)`` by track."""
+
+    def __init__(self, real: Tensor, new: Tensor) -> None:
+        self._parts = [real, new]
+        self.looks = 0
+
+    def embed(self, frames: Frames, faces: Faces) -> Tensor:
+        self.looks += 1
+        self._parts.reverse()
+        return self._parts[1][faces.tracks]
+
+
+def judge(recognizer: Scripted, picture: Tensor, frame: Tensor, moving: bool, seconds: int = 0) -> list[Outcome]:
+    """Two faces of grey noise, in frames 0 and 1 or in the same one, and what is said of them."""
+    audit = Audit(recognizer, moving=moving)  # type: ignore[arg-type]
+    boxes = torch.tensor([[0.0, 0.0, 100.0, 100.0], [150.0, 0.0, 250.0, 100.0]])
+    faces = Faces(frame, boxes, boxes.reshape(2, 2, 2)[:, [0] * 5], torch.ones(2), torch.arange(2), frame >= 0)
+    for number in range(25 * seconds + 1):
+        times = (Fraction(number, 25),) * 2
+        before = Frames(picture[None].repeat(2, 1, 1, 1), times)
+        judged, again = audit.judge(before, Frames(before.pixels.flip(1, 2), times), faces, [Outcome.GENERATED] * 2)
+        assert again.tolist() == [outcome is Outcome.SIMILAR for outcome in judged]
+    return judged
+
+
+ONE, OTHER = torch.eye(128)[:2]
+FAR = torch.eye(128)[2:4]
+
+
+@pytest.mark.parametrize(
+    ("distance", "whose", "together", "refused"),
+    [
+        (0.59, 0, True, True),
+        (0.61, 0, True, False),
+        (0.49, 1, True, True),
+        (0.51, 1, True, False),
+        (0.1, 1, False, False),
+    ],
+)
+@pytest.mark.parametrize("moving", [False, True])
+def test_who_is_too_similar(
+    picture: Tensor, distance: float, whose: int, together: bool, refused: bool, moving: bool
+) -> None:
+    """The first new face is at a distance from the real face of one of two people."""
+    real = torch.stack([ONE, OTHER])
+    new = torch.stack([real[whose] + distance * FAR[0], FAR[1]])
+    judged = judge(Scripted(real, new), picture, torch.tensor([0, 0 if together else 1]), moving)
+    seen = refused or (moving and not together)  # of a video all people count, whenever they are seen
+    assert judged == [Outcome.SIMILAR if seen else Outcome.GENERATED, Outcome.GENERATED]
+
+
+def test_how_often_faces_are_looked_at_is_bounded(picture: Tensor) -> None:
+    recognizer = Scripted(torch.stack([ONE, OTHER]), FAR)
+    judge(recognizer, picture, torch.tensor([0, 0]), moving=True, seconds=10)
+    assert recognizer.looks == 2 * (1 + 10 // EVERY)
+
+
+class Blind:
+    """A detector that never finds anything."""
+
+    def detect(self, frames: Frames) -> Faces:
+        return Faces.none()
+
+
+def test_a_second_detector_finds_what_the_first_one_missed(anonymizer: Anonymizer, frames: Frames) -> None:
+    assert isinstance(anonymizer._detector, Both)
+    anonymizer._detector._first = Blind()
+    done = anonymizer.stills(frames[:1])
+    assert done.outcomes == (Outcome.GENERATED,) * 2
+    assert not unchanged(frames[:1], done.frames, done.faces).any()
+
+
+def test_embeddings_tell_new_faces_from_real_ones(anonymizer: Anonymizer, frames: Frames) -> None:
+    """What is measured of the results is not what is measured of the originals."""
+    done = anonymizer.stills(frames[:1])
+    recognizer = Recognizer(CPU)
+    away = (recognizer.embed(frames[:1], done.faces) - recognizer.embed(done.frames, done.faces)).norm(dim=1)
+    assert (away >= 0.6).all()
