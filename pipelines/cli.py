@@ -169,6 +169,36 @@ def inspect(context: click.Context, inputs: tuple[Place, ...], **settings: Any) 
 
 
 @main.command(cls=HeadedCommand)
+@click.argument("original", type=click.Path(exists=True, path_type=Path))
+@click.argument("anonymized", type=click.Path(exists=True, path_type=Path))
+@options.comparing
+@options.device
+@click.pass_context
+def audit(
+    context: click.Context, original: Path, anonymized: Path, step: int, report: Path | None, device: str
+) -> None:
+    """Look for real faces that are left in ANONYMIZED, which this or any other program made of ORIGINAL.
+
+    Both are photographs, videos, or folders with the same names. Two detectors look for faces in the original; those
+    that both see, and that have not changed, or that dlib's recognizer still knows, are leaks. So is what the result
+    says beyond its pictures and sound. Times and sound that differ are told, too.
+
+    Exit code: 0 clean, 1 something leaks or cannot be compared, 2 wrong usage.
+    """
+    from pipelines import audit as auditing
+    from pipelines.report import write
+
+    results = list(auditing.audit(original, anonymized, step, device))
+    for result in results:
+        for line in result.as_lines():
+            click.echo(line, err=True)
+    click.echo(auditing.as_table(results))
+    if report is not None:
+        write(report, {"files": [result.as_dict() for result in results]})
+    context.exit(0 if results and all(result.clean for result in results) else 1)
+
+
+@main.command(cls=HeadedCommand)
 @click.argument("clip", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
 @options.measuring
 @options.replacing

@@ -254,6 +254,24 @@ scaling = group(
     ),
 )
 
+comparing = group(
+    "What is compared",
+    option(
+        "--step",
+        metavar="N",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Compare every N-th frame of videos.",
+    ),
+    option(
+        "--report",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write all that was found to a file, as JSON.",
+    ),
+)
+
 measuring = group(
     "What is measured",
     option("--against", type=click.Choice(["deface"]), help="Run this program too, in turn with this one."),

@@ -2,7 +2,7 @@
 
 FOLDER holds clips with one face or more. For each: frames per second, those of the whole command over those of another
 program's, and those without start-up over those of a bare transcode (medians of runs in turn); faces, and those that
-are unchanged (see ``leaks.py``); how steady the largest face is (see ``steadiness.py``). At the end: how much faster
+are left (see ``anonymizer audit``); how steady the largest face is (see ``steadiness.py``). At the end: how much faster
 two processes are, on two cores, than one on one.
 """
 
@@ -17,13 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import leaks
 import steadiness
 
 from anonymizer import PRESETS, Anonymizer
-from pipelines import bench
+from pipelines import audit, bench
 
-COLUMNS = ("clip", "frames", "fps", "x peer", "of bare", "faces", "unchanged", "corr.", "jitter", "flicker", "identity")
+COLUMNS = ("clip", "frames", "fps", "x peer", "of bare", "faces", "left", "corr.", "jitter", "flicker", "identity")
 
 
 def run(clips: Sequence[Path], folder: Path, preset: str, cores: set[int] | None = None) -> subprocess.Popen[str]:
@@ -46,7 +45,7 @@ def row(clip: Path, anonymizer: Anonymizer, preset: str, peer: str | None, repea
     with TemporaryDirectory() as folder:
         finish(run([clip], Path(folder), preset))
         result = Path(folder, clip.name)
-        counts = leaks.compare(clip, result, leaks.detectors(), step)
+        (audited,) = audit.audit(clip, result, step, "cpu")
         steady = steadiness.compare(clip, result)
     times = min(figures["ratios"].values(), default=None)
     return [
@@ -55,8 +54,8 @@ def row(clip: Path, anonymizer: Anonymizer, preset: str, peer: str | None, repea
         f"{figures['stages']['whole']['frames_per_second']:.1f}",
         "-" if times is None else f"{times:.2f}",
         f"{figures['whole_to_transcode']:.2f}",
-        str(counts["faces"]),
-        str(counts["unchanged"]),
+        str(audited.faces),
+        str(audited.leaks),
         f"{steady.correlation:.3f}",
         *(f"{value:.2f}" for value in (steady.jitter, steady.flicker)),
         f"{steady.identity:.1%}",

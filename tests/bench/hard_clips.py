@@ -1,7 +1,7 @@
 """Clips that are hard to follow: ``python tests/bench/hard_clips.py MEDIA OUT``, from real photographs and videos.
 
 MEDIA holds the pictures that are named below in ``photos/`` and ``videos/``. Each clip is what one function says it
-is; they are the same every time. See ``leaks.py`` for what to do with them.
+is; they are the same every time. ``anonymizer audit`` tells what is left of them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The video, of 360 lines with sound, is cut from the clips that are named below, to be found in ``videos/`` of MEDIA, as
 it would be from several cameras. It goes through the command in one piece on one core, and in segments through two
 workers with a core each. Printed are the ratio of both times, whether times and sound are the same, how many frames of
-the results differ by more than two encoders do and where, and what ``leaks.py`` finds.
+the results differ by more than two encoders do and where, and what ``anonymizer audit`` finds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 import av
 import click
 import cv2
-import leaks
 import numpy as np
 from datasets import command
 from hard_clips import RATE, Media, Picture
@@ -27,6 +26,7 @@ from anonymizer import Config
 from anonymizer.aspects import SETTLED
 from anonymizer.media import VideoReader
 from anonymizer.media.timeline import Timeline
+from pipelines.audit import as_table, audit
 from pipelines.split import LENGTH, cut
 
 CLIPS = ("talking_a_512.mp4", "woman_turns_720p.mp4", "several_people_360p.mp4", "talking_b_512.mp4")
@@ -97,7 +97,7 @@ def main(media: Path, minutes: float, step: int) -> None:
         click.echo(f"two workers: {one / two:.2f} times as fast as one in one piece ({one:.0f} s, {two:.0f} s)")
         timeline = Timeline.of(source)
         starts = [segment.start for segment in cut(timeline, Config(), LENGTH)[1:]]
-        click.echo(f"{len(starts) + 1} segments; same sound: {leaks.sound(parts) == leaks.sound(whole)}")
+        click.echo(f"{len(starts) + 1} segments")
         differ = others(whole, parts)
         before = [frame for frame in differ if any(-SETTLED <= frame - start < 0 for start in starts)]
         behind = [frame for frame in differ if any(0 <= frame - start < 10 * RATE for start in starts)]
@@ -105,7 +105,7 @@ def main(media: Path, minutes: float, step: int) -> None:
         click.echo(
             f"of those, {SETTLED} frames or less before a joint: {len(before)}; ten seconds behind: {len(behind)}"
         )
-        click.echo(f"segments: {dict(leaks.compare(source, parts, leaks.detectors(), step))}")
+        click.echo(as_table(list(audit(source, parts, step, "cpu"))))
 
 
 if __name__ == "__main__":
