@@ -98,6 +98,7 @@ def main(context: click.Context, debug: bool) -> None:
 @options.videos
 @options.photographs
 @options.datasets
+@options.provenance
 @options.machine
 @options.scaling
 @click.pass_context

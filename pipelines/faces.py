@@ -15,8 +15,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from anonymizer import device as devices
 from anonymizer.config import SEEDS, GenerateConfig
@@ -29,18 +27,14 @@ from anonymizer.generate.looks import RANGES, Look
 from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.media.files import replacing
+from anonymizer.media.image import Image, write_image
 from anonymizer.mesh import MeshEstimator
+from anonymizer.provenance import SYNTHETIC
 
 LIST = "faces.json"
 AGES = (15.0, 70.0)  # of people whose age is not asked for
 SHEETS = (".png", ".jpg", ".jpeg")
 CHOICES, YES_NO = ("beard", "glasses"), {"no": False, "yes": True}
-SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
- Iptc4xmpExt:DigitalSourceType="{SYNTHETIC}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
-"""Says that a picture was made by a trained network (IPTC Photo Metadata, Digital Source Type)."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +145,9 @@ def write_files(folder: Path, faces: Sequence[Face], size: int, device: str, for
         entries.append({"file": path.name, "seed": face.seed, "asked": asked, "shown": shown})
         yield path
     with replacing(folder / LIST) as partial:
-        partial.write_text(json.dumps({"digital source type": SYNTHETIC, "faces": entries}, indent=1) + "\n")
+        partial.write_text(
+            json.dumps({"digital source type": SYNTHETIC.source_type, "faces": entries}, indent=1) + "\n"
+        )
 
 
 def write_sheet(path: Path, faces: Sequence[Face], columns: int, size: int, device: str, force: bool) -> None:
@@ -171,10 +167,4 @@ def _check_free(path: Path, force: bool) -> None:
 
 
 def _save(path: Path, picture: NDArray[np.uint8]) -> None:
-    with replacing(path) as partial:
-        if path.suffix.lower() == ".png":
-            note = PngInfo()
-            note.add_itxt("XML:com.adobe.xmp", XMP)
-            Image.fromarray(picture).save(partial, pnginfo=note)
-        else:
-            Image.fromarray(picture).save(partial, quality=95, xmp=XMP.encode())
+    write_image(path, Image(picture), quality=95, says=SYNTHETIC)

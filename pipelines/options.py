@@ -218,6 +218,18 @@ photographs = group(
     ),
 )
 
+provenance = group(
+    "What results say of themselves",
+    option(
+        "--no-disclosure",
+        "disclosure",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Do not say in the metadata of results that faces are generated, nor by what.",
+    ),
+)
+
 DEVICE = option(
     "--device",
     metavar="D",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, LeakError, MediaError, PassingError
+from anonymizer.media.statement import SILENT, Statement
 from pipelines.inputs import Kind
 from pipelines.places import Place
 from pipelines.plan import Job
@@ -136,6 +137,15 @@ class Result:
             raise LeakError(f"{len(done.faces)} faces were found, but {len(done.outcomes)} dealt with")
         self.frames += len(done.frames)
         self.faces.update(done.outcomes)
+
+    def says(self, output: OutputConfig, *, has_place: bool) -> Statement:
+        """What the output is to say about itself; that its format has no place for it is noted."""
+        from anonymizer.provenance import statement_on
+
+        says = statement_on(self.faces) if output.disclosure else SILENT
+        if says.source_type and not has_place:
+            self.notes.append(f"{self.job.source.name} cannot say that its faces are generated: no place in its format")
+        return says
 
     def as_lines(self) -> Iterator[str]:
         """``a.mp4 -> b.mp4: 12 frames, 24 faces: 24 generated (3.1 s)``, after what failed; nothing of mere copies."""

@@ -249,6 +249,9 @@ def finish(work: Split, result: Result) -> None:
     """
     parts = [work.part(number) for number in range(len(work.segments))]
     timeline, output = work.timeline(), work.output
+    result.frames = len(timeline)
+    for part in parts:
+        result.faces += Counter(Part.read(part).notes["faces"])
     with VideoReader(work.job.source.path) as reader:
         tell_left_out(reader.info, work.job.source.name)
         join(
@@ -260,10 +263,8 @@ def finish(work: Split, result: Result) -> None:
             crf=output.crf,
             encoder=output.encoder,
             audio=output.audio,
+            says=result.says(output, has_place=True),  # others are not joined
         )
-    result.frames = len(timeline)
-    for part in parts:
-        result.faces += Counter(Part.read(part).notes["faces"])
     work.discard()
 
 

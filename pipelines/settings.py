@@ -22,6 +22,7 @@ class OutputConfig:
         quality: of photographs in lossy formats, 1..100; None for that of the original.
         copy: suffixes of files that are copied though they may hold pictures; see ``copies``.
         labels: whether label files beside photographs tell where faces are; see ``labels``.
+        disclosure: whether results say in their metadata what made them; see ``provenance``.
     """
 
     audio: Audio = "keep"
@@ -31,3 +32,4 @@ class OutputConfig:
     quality: int | None = None
     copy: tuple[str, ...] = ()
     labels: LabelUse = "use"
+    disclosure: bool = True

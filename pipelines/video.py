@@ -64,6 +64,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
             with result.clock("encode"):
                 writer.write(done.frames)
             advance(len(done.frames))
+        writer.close(result.says(output, has_place=writer.has_place))
 
 
 def tell_left_out(info: VideoInfo, name: str) -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 
 from anonymizer.generate.condition import ATTRIBUTES, CONDITIONS, LASTING, load_condition
 from anonymizer.generate.looks import Look
-from pipelines.faces import LIST, SYNTHETIC, wanted
+from anonymizer.provenance import SYNTHETIC
+from pipelines.faces import LIST, wanted
 
 SIZE = ("--size", "64")
 
@@ -42,13 +43,13 @@ def test_files_and_their_list(run: Run) -> None:
     printed = run("faces", "-o", "a", "--count", 2, "--seed", 5, *SIZE, "--yaw", 25, "--age", "30..50").output
     assert printed.splitlines() == ["a/001.png", "a/002.png"]
     listed = json.loads(Path("a", LIST).read_text())
-    assert listed["digital source type"] == SYNTHETIC
+    assert listed["digital source type"] == SYNTHETIC.source_type
     for entry in listed["faces"]:
         assert 30 <= entry["asked"]["age"] <= 50
         assert abs(entry["shown"]["yaw"] - 25) < 8
         with Image.open(Path("a", entry["file"])) as picture:
             assert picture.size == (64, 64)
-            assert SYNTHETIC in picture.info["XML:com.adobe.xmp"]
+            assert SYNTHETIC.source_type in picture.info["XML:com.adobe.xmp"]
     run("faces", "-o", "b", "--count", 1, "--seed", 5, *SIZE, "--yaw", 25, "--age", "30..50")
     assert np.abs(pixels("a/001.png") - pixels("b/001.png")).max() <= 3
     assert np.abs(pixels("a/001.png") - pixels("a/002.png")).mean() > 10
@@ -58,7 +59,7 @@ def test_contact_sheet_of_changes(run: Run) -> None:
     run("faces", "-o", "sheet.jpg", "--count", 2, *SIZE, "--edit", "yaw=-30,0,30")
     with Image.open("sheet.jpg") as sheet:
         assert sheet.size == (3 * 64, 2 * 64)
-        assert SYNTHETIC.encode() in sheet.info["xmp"]
+        assert SYNTHETIC.source_type.encode() in sheet.info["xmp"]
 
 
 def test_files_are_not_replaced_unless_that_is_said(run: Run) -> None:

@@ -18,6 +18,9 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of 
 
 Deep = NDArray[Any]
 
+PNG_XMP = "XML:com.adobe.xmp"
+"""Keyword of the text that is an XMP packet."""
+
 _PNG_HEADER = 33
 """Bytes of the signature and the first chunk."""
 
@@ -42,19 +45,21 @@ def _stacked(pixels: Deep, alpha: Deep | None) -> Deep:
     return pixels if alpha is None else np.dstack([pixels, alpha])
 
 
-def deep_png(pixels: Deep, alpha: Deep | None, profile: bytes) -> bytes:
-    """Encode as PNG, with the profile in an ``iCCP`` chunk."""
+def deep_png(pixels: Deep, alpha: Deep | None, profile: bytes, xmp: bytes = b"") -> bytes:
+    """Encode as PNG, with the profile in an ``iCCP`` chunk and the XMP packet in an ``iTXt`` chunk."""
     order = cv2.COLOR_RGB2BGR if alpha is None else cv2.COLOR_RGBA2BGRA
     _, encoded = cv2.imencode(".png", cv2.cvtColor(_stacked(pixels, alpha), order))
     data = encoded.tobytes()
-    if not profile:
-        return data
-    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(profile)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:_PNG_HEADER] + chunk + data[_PNG_HEADER:]
+    chunks = _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)) if profile else b""
+    chunks += _chunk(b"iTXt", PNG_XMP.encode() + bytes(5) + xmp) if xmp else b""
+    return data[:_PNG_HEADER] + chunks + data[_PNG_HEADER:]
 
 
-def deep_tiff(pixels: Deep, alpha: Deep | None, profile: bytes) -> bytes:
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def deep_tiff(pixels: Deep, alpha: Deep | None, profile: bytes, xmp: bytes = b"") -> bytes:
     """Encode as TIFF: one strip, deflated after horizontal differences."""
     samples = _stacked(pixels, alpha).astype("<u2")
     height, width, depth = samples.shape
@@ -76,6 +81,8 @@ def deep_tiff(pixels: Deep, alpha: Deep | None, profile: bytes) -> bytes:
         directory[TiffImagePlugin.EXTRASAMPLES] = 2
     if profile:
         directory[TiffImagePlugin.ICCPROFILE] = profile
+    if xmp:
+        directory[TiffImagePlugin.XMP] = xmp
     file = BytesIO()
     directory.save(file)
     return file.getvalue() + strip

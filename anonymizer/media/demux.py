@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av import Packet
@@ -16,6 +15,7 @@ from av.video.stream import VideoStream
 
 from anonymizer.errors import MediaError, SeekError
 from anonymizer.media.files import Closing, cause_of, check_readable, ffmpeg_name
+from anonymizer.media.matroska import announced_size
 
 FORMATS = "mov,matroska,avi,flv,mpegts,mpeg,asf,ogg,gif,mxf,nut,wtv,dv,rm,ivf"
 """Demuxers that may open a file. Playlists are not among them: they name other files, and addresses."""
@@ -100,7 +100,7 @@ class Demuxer(Closing):
                 played = (*self.container.streams.video, *self.container.streams.audio)
                 return all(counts[stream.index] >= len(stream.index_entries) for stream in played)
             case "matroska,webm":
-                return self._path.stat().st_size >= _matroska_size(self._path)
+                return self._path.stat().st_size >= announced_size(self._path)
             case "mpegts":
                 return any(self._path.stat().st_size % length == 0 for length in TRANSPORT_PACKETS)
             case "avi" | "flv":
@@ -119,22 +119,3 @@ class Demuxer(Closing):
 def _end_of(packet: Packet) -> Fraction:
     start = packet.pts if packet.pts is not None else packet.dts
     return (start + (packet.duration or 0)) * packet.time_base if start is not None else Fraction(0)
-
-
-def _matroska_size(path: Path) -> int:
-    """Bytes up to the end of the segment of a Matroska file (RFC 8794, RFC 9559); 0 if the file does not say."""
-    with path.open("rb") as file:
-        _vint(file)
-        file.seek(_vint(file)[0], 1)  # the EBML header
-        _vint(file)
-        size, known = _vint(file)
-        return file.tell() + size if known else 0
-
-
-def _vint(file: BinaryIO) -> tuple[int, bool]:
-    """A variable-size integer of EBML, and whether it means a number: all bits set mean "unknown"."""
-    first = file.read(1)
-    length = 9 - first[0].bit_length()
-    highest = (1 << 7 * length) - 1
-    value = int.from_bytes(first + file.read(length - 1)) & highest
-    return value, value < highest

@@ -16,11 +16,12 @@ from PIL import JpegImagePlugin
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format holds: its suffixes, and whether 16 bits a colour and transparency."""
+    """What a file format holds: its suffixes, and whether 16 bits a colour, transparency and XMP."""
 
     suffixes: tuple[str, ...]
     deep: bool
     alpha: bool
+    xmp: bool = True
 
 
 FORMATS = {
@@ -28,12 +29,17 @@ FORMATS = {
     "PNG": Format((".png",), deep=True, alpha=True),
     "TIFF": Format((".tif", ".tiff"), deep=True, alpha=True),
     "WEBP": Format((".webp",), deep=False, alpha=True),
-    "BMP": Format((".bmp",), deep=False, alpha=False),
+    "BMP": Format((".bmp",), deep=False, alpha=False, xmp=False),
     "GIF": Format((".gif",), deep=False, alpha=True),
     "AVIF": Format((".avif",), deep=False, alpha=True),
     "HEIF": Format((".heic", ".heif", ".hif"), deep=False, alpha=True),
 }
 """By Pillow's names."""
+
+
+def format_of(path: Path, otherwise: str) -> str:
+    """The key of ``FORMATS`` that the suffix of a name stands for, or ``otherwise``."""
+    return next((name for name, form in FORMATS.items() if path.suffix.lower() in form.suffixes), otherwise)
 
 
 def installed() -> list[str]:

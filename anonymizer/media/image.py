@@ -1,5 +1,5 @@
-"""Reads and writes photographs. What leaves is pixels and, if it is one of RGB, the colour profile: nothing else, but
-for the orientation where that is asked for.
+"""Reads and writes photographs. What leaves is pixels and, if it is one of RGB, the colours of the profile: nothing
+else, but for the orientation where that is asked for, and a ``Statement`` of how the picture came to be.
 
 Pictures are decoded and encoded anew, so EXIF, XMP, IPTC, comments, thumbnails and previews of every kind, depth
 and gain maps, and bytes after the end stay behind without being looked for.
@@ -21,14 +21,15 @@ import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from PIL import ImageOps, TiffImagePlugin
+from PIL import ImageOps, PngImagePlugin, TiffImagePlugin
 
 from anonymizer.errors import MediaError
-from anonymizer.media.deep import deep_png, deep_tiff, read_deep
+from anonymizer.media.deep import PNG_XMP, deep_png, deep_tiff, read_deep
 from anonymizer.media.files import cause_of, check_readable, replacing
-from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of, installed, is_heif, jpegs_in
-from anonymizer.media.icc import cmyk_to_rgb, grey_curve, sound_profile
+from anonymizer.media.formats import DEFAULT, FORMATS, Encoding, encoding_of, format_of, installed, is_heif, jpegs_in
+from anonymizer.media.icc import cmyk_to_rgb, grey_curve, plain_profile
 from anonymizer.media.orientation import UPRIGHT, exif_of, orientation_of, stored_size, turned, turned_back
+from anonymizer.media.statement import SILENT, Statement
 
 try:
     import pillow_heif
@@ -63,7 +64,7 @@ class Image:
     Attributes:
         pixels: ``(H, W, 3)`` RGB, uint8, or uint16 with white at 65535.
         alpha: ``(H, W)`` of the same type, 0 where transparent; ``None`` if all is opaque.
-        profile: ICC profile of the pixels; empty for sRGB.
+        profile: ICC profile of the pixels, in which nothing is named; empty for sRGB.
         format: a key of ``FORMATS``, by what the file held, not by its name.
         encoding: how it was encoded.
         orientation: how it is stored when it is written: turned back, with EXIF's number for it; 1 is upright.
@@ -115,7 +116,7 @@ def read_image(path: str | Path, *, keep_orientation: bool = False) -> Image:
         curve = grey_curve(profile)
         if curve is not None:
             pixels = _through_curve(pixels, curve)
-        return Image(pixels, alpha, sound_profile(profile, b"RGB "), kind, encoding, orientation)
+        return Image(pixels, alpha, plain_profile(profile), kind, encoding, orientation)
 
 
 @contextmanager
@@ -186,19 +187,19 @@ def _through_curve(pixels: Pixels, curve: NDArray[np.uint8]) -> Pixels:
     return np.rint(levels).astype(pixels.dtype)
 
 
-def write_image(path: str | Path, image: Image, *, quality: int | None = None) -> None:
+def write_image(path: str | Path, image: Image, *, quality: int | None = None, says: Statement = SILENT) -> None:
     """Write a photograph in the format that the suffix names or, for an unknown suffix, in the one it came in.
 
     Args:
         quality: 1..100, for JPEG, WebP, AVIF and HEIC; by default that of the original.
+        says: what the file says about itself, as XMP; BMP has no place for it.
 
     Raises:
         MediaError: the format holds no transparency, no 16 bits or no orientation and the picture has them, or
             writing fails.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    kind = next((name for name, form in FORMATS.items() if suffix in form.suffixes), image.format)
+    kind = format_of(path, image.format)
     deep = image.pixels.dtype == np.uint16
     opaque = image.alpha is None or bool((image.alpha == np.iinfo(image.alpha.dtype).max).all())
     if deep and not FORMATS[kind].deep:
@@ -208,9 +209,9 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None) -
     with _failures(path):
         if deep:
             encode = deep_png if kind == "PNG" else deep_tiff
-            data = encode(image.pixels, None if opaque else image.alpha, image.profile)
+            data = encode(image.pixels, None if opaque else image.alpha, image.profile, says.xmp())
         else:
-            data = _encode(image, kind, opaque, quality)
+            data = _encode(image, kind, opaque, quality, says.xmp())
         _check_geometry(data, image)
     with replacing(path) as partial:
         partial.write_bytes(data)
@@ -230,7 +231,7 @@ def _check_geometry(data: bytes, image: Image) -> None:
         raise MediaError(f"cannot be stored with the EXIF orientation {image.orientation}, which its labels need")
 
 
-def _encode(image: Image, kind: str, opaque: bool, quality: int | None) -> bytes:
+def _encode(image: Image, kind: str, opaque: bool, quality: int | None, xmp: bytes) -> bytes:
     upright = image.pixels if opaque or image.alpha is None else np.dstack([image.pixels, image.alpha])
     samples = turned_back(upright, image.orientation)
     encoding = image.encoding
@@ -249,5 +250,24 @@ def _encode(image: Image, kind: str, opaque: bool, quality: int | None) -> bytes
     if image.profile:
         options["icc_profile"] = image.profile
     file = BytesIO()
-    PIL.Image.fromarray(samples).save(file, kind, **options)
-    return file.getvalue()
+    PIL.Image.fromarray(samples).save(file, kind, **options | (_place_for(xmp, kind) if xmp else {}))
+    return _gif_with(xmp, file.getvalue()) if xmp and kind == "GIF" else file.getvalue()
+
+
+def _place_for(xmp: bytes, kind: str) -> dict[str, object]:
+    """Options with which Pillow and its plugins write an XMP packet."""
+    match kind:
+        case "PNG":
+            info = PngImagePlugin.PngInfo()
+            info.add_itxt(PNG_XMP, xmp.decode())
+            return {"pnginfo": info}
+        case "TIFF":
+            return {"tiffinfo": {TiffImagePlugin.XMP: xmp}}
+        case "BMP" | "GIF":
+            return {}
+    return {"xmp": xmp}
+
+
+def _gif_with(xmp: bytes, data: bytes) -> bytes:
+    """A GIF with an XMP packet before its trailer; 257 bytes follow that lead any reader out of it (ISO 16684-3)."""
+    return data[:-1] + b"\x21\xff\x0bXMP DataXMP" + xmp + b"\x01" + bytes(range(255, -1, -1)) + b"\0" + data[-1:]

@@ -17,7 +17,10 @@ from av import Packet
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.media.encoders import codec_for, container_for
 from anonymizer.media.files import cause_of, ffmpeg_name, replacing
+from anonymizer.media.matroska import ROOM, write_tags
+from anonymizer.media.mp4 import append_xmp
 from anonymizer.media.picture_encoder import PictureEncoder
+from anonymizer.media.statement import SILENT, Statement
 from anonymizer.media.tracks import Tracks
 from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.voice import disguised
@@ -25,6 +28,9 @@ from anonymizer.media.voice import disguised
 AudioMode = Literal["keep", "drop", "disguise"]
 
 MAX_TIMESCALE = 2**31 - 1
+
+MP4, MATROSKA = ("mp4", "mov"), ("matroska", "webm")
+"""Formats that can say something about themselves; MPEG-TS has no place for it."""
 
 
 def check_writable(
@@ -73,13 +79,15 @@ class Output:
             chosen = codec_for(self._container, codec, encoder)
             self.encoder = PictureEncoder(path, self._output, self._container, info, chosen, crf)
             self._tracks = self._add_tracks(stack, audio)
+            if self._container.format in MATROSKA:
+                self._output.metadata.update(ROOM)
             self._output.start_encoding()
             self._stack = stack.pop_all()
 
     def _muxing(self) -> dict[str, str]:
         """Options of the muxer: no name of a program, no shift, and in MP4 a clock that every stream's start fits."""
         options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
-        if self._container.format in ("mp4", "mov"):
+        if self._container.format in MP4:
             clock = lcm(1000, self._info.time_base.denominator, *self._info.sample_rates)
             exact = clock if clock <= MAX_TIMESCALE else self._info.time_base.denominator
             options |= {"movflags": "+faststart", "movie_timescale": str(exact)}
@@ -93,6 +101,11 @@ class Output:
             sources = {source: {"subtitle"}, voice: {"audio"}}
         holds = self._container.holds
         return [stack.enter_context(Tracks(path, self._output, kinds, holds)) for path, kinds in sources.items()]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the file can say something about itself."""
+        return self._container.format in MP4 + MATROSKA
 
     def mux(self, packets: Iterable[Packet]) -> None:
         """Write packets of pictures with the sound that belongs before them; the last one is held back."""
@@ -111,18 +124,22 @@ class Output:
             tracks.advance(packet.dts * packet.time_base)
         self._output.mux_one(packet)
 
-    def finish(self, end: Fraction) -> None:
-        """Write what is left of a video that ends at ``end``, in seconds, and close the file."""
+    def finish(self, end: Fraction, says: Statement = SILENT) -> None:
+        """Write what is left of a video that ends at ``end``, in seconds, and close the file, which then ``says`` so."""
         self._write_last_packet(round(end / self._info.time_base))
         for tracks in self._tracks:
             tracks.advance(None)
         self._output.close()
+        if self._container.format in MATROSKA:
+            write_tags(self._partial, says.tags())
+        elif self._container.format in MP4 and says != SILENT:
+            append_xmp(self._partial, says.xmp())
 
     def _write_last_packet(self, end: int) -> None:
         """MP4 adds up steps between times of decoding; the last one has to reach the end of the video."""
         assert self._packet is not None
         assert self._packet.dts is not None
-        if self._container.format in ("mp4", "mov"):
+        if self._container.format in MP4:
             step = end - self._lead - self._packet.dts
             self._packet.duration = max(self._packet.duration or 0, step)
         self._write_packet(self._packet)

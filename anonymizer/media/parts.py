@@ -29,6 +29,7 @@ from anonymizer.media.encoders import codec_for, container_for
 from anonymizer.media.files import cause_of, replacing
 from anonymizer.media.output import AudioMode, Output
 from anonymizer.media.picture_encoder import PictureEncoder
+from anonymizer.media.statement import SILENT, Statement
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video_info import VideoInfo
 
@@ -190,6 +191,7 @@ def join(
     crf: int | None = None,
     encoder: str | None = None,
     audio: AudioMode = "keep",
+    says: Statement = SILENT,
 ) -> None:
     """Write the video that ``VideoWriter`` would write, of parts that are encoded already.
 
@@ -198,6 +200,7 @@ def join(
         parts: all of them in order, the files of packets.
         info, timeline: of the original, from which sound and subtitles come.
         codec, crf, encoder, audio: see ``VideoWriter``; the first three as they were for the parts.
+        says: what the file says about itself, if its format has a place for it.
 
     Raises:
         ConfigError: see ``VideoWriter``.
@@ -219,7 +222,7 @@ def join(
                 packet.pts, packet.dts, packet.duration = entry.time, next(times), durations[entry.time]
                 packet.is_keyframe = entry.key
                 output.mux([packet])
-        output.finish(Fraction(tables[-1].end))
+        output.finish(Fraction(tables[-1].end), says)
 
 
 def _packets(path: Path, table: Part) -> Iterator[tuple[bytes, Entry]]:

@@ -13,13 +13,14 @@ from av.stream import Stream
 from anonymizer.errors import MediaError
 from anonymizer.media.demux import Demuxer
 from anonymizer.media.files import Closing
+from anonymizer.media.headers import plain_header
 
 
 class Tracks(Closing):
     """The streams of the given kinds of one file on their way into another. A context manager.
 
     Packets are copied bit for bit, with their times. Language and disposition (default, forced, ...) of each
-    stream are kept; titles and all other metadata are not. Streams in codecs that FFmpeg does not know are left
+    stream are kept; titles and all other metadata are not, nor are they in headers of codecs. Streams in codecs that FFmpeg does not know are left
     out, unless all sound were lost.
 
     Args:
@@ -58,6 +59,9 @@ class Tracks(Closing):
             if self._holds and codec not in self._holds:
                 raise ValueError
             copy = self._output.add_stream_from_template(stream)
+            header = stream.codec_context.extradata
+            if header and (plain := plain_header(codec, header)) != header:
+                copy.codec_context.extradata = plain
         except ValueError as error:
             cause = f"its {stream.type} ({codec}) does not fit into {self._output.format.name}: write another container"
             if stream.type == "audio":

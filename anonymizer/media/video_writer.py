@@ -9,6 +9,7 @@ from typing import Self
 from anonymizer.batches import Frames
 from anonymizer.errors import MediaError
 from anonymizer.media.output import AudioMode, Output
+from anonymizer.media.statement import SILENT, Statement
 from anonymizer.media.video import VideoReader
 
 
@@ -52,14 +53,19 @@ class VideoWriter:
         self._closed = False
         self._output = Output(self.path, like.info, codec, crf, encoder, audio)
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the file can say something about itself."""
+        return self._output.has_place
+
     def write(self, frames: Frames) -> None:
         """Append frames as ``VideoReader.batches`` delivers them: upright, in order, on any device."""
         with self._output.failures():
             self._output.mux(self._output.encoder.encode(frames))
         self._written += len(frames)
 
-    def close(self) -> None:
-        """Finish the file and give it its name."""
+    def close(self, says: Statement = SILENT) -> None:
+        """Finish the file, which ``says`` this about itself if its format has a place for it, and give it its name."""
         self._closed = True
         like, encoder = self._like, self._output.encoder
         with self._output, self._output.failures():
@@ -67,7 +73,7 @@ class VideoWriter:
                 raise MediaError(f"only {self._written} frames came to be written", path=self.path)
             end = max(like.end, encoder.time + like.info.time_base)
             self._output.mux(encoder.finish(end))
-            self._output.finish(end)
+            self._output.finish(end, says)
 
     def __enter__(self) -> Self:
         return self
