@@ -1,8 +1,8 @@
 """Photographs and videos: reading and writing them.
 
 Modules, lower ones first: ``files``, ``statement``; for photographs ``icc``, ``deep``, ``formats``, ``image``; for
-videos ``colour``, ``matroska``, ``mp4``, ``demux``, ``video_info``, ``timeline``, ``encoders``, ``headers``, ``tracks``,
-``voice``, ``video``, ``picture_encoder``, ``output``, ``video_writer``, ``parts``.
+videos ``colour``, ``matroska``, ``mp4``, ``demux``, ``video_info``, ``timeline``, ``encoders``, ``headers``,
+``tracks``, ``voice``, ``video``, ``picture_encoder``, ``output``, ``video_writer``, ``parts``.
 """
 
 from anonymizer.media.image import Image, read_image, write_image

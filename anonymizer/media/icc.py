@@ -12,8 +12,10 @@ from PIL import Image, ImageCms
 HEADER = 128
 
 COLOURS = frozenset(
-    tag.encode()
-    for tag in "wtpt bkpt chad cicp rXYZ gXYZ bXYZ rTRC gTRC bTRC A2B0 A2B1 A2B2 B2A0 B2A1 B2A2 D2B0 D2B1 B2D0 B2D1".split()
+    (
+        *(b"wtpt", b"bkpt", b"chad", b"cicp", b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"),
+        *(b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2", b"D2B0", b"D2B1", b"D2B2", b"B2D0", b"B2D1", b"B2D2"),
+    )
 )
 """Tags that tell what the numbers of a picture look like; all others name programs, screens, owners and days."""
 
@@ -80,10 +82,8 @@ def _assembled(like: bytes, tags: dict[bytes, bytes]) -> bytes:
             places[tag] = front + len(data)
             data += tag + bytes(-len(tag) % 4)
         table += struct.pack(">4sII", name, places[tag], len(tag))
-    header = struct.pack(
-        ">I4x4s4s4s4s12x4s", front + len(data), like[8:12], like[12:16], like[16:20], like[20:24], b"acsp"
-    )
-    header = header.ljust(64, b"\0") + like[64:80]  # rendering intent, white of the connection space
+    header = struct.pack(">I4x16s12x4s", front + len(data), like[8:24], b"acsp").ljust(64, b"\0")
+    header += like[64:80]  # rendering intent, white of the connection space
     return header.ljust(HEADER, b"\0") + table + data
 
 

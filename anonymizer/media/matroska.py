@@ -1,7 +1,7 @@
 """Elements of Matroska and WebM (RFC 8794, RFC 9559): how long a file is meant to be, and tags that come late.
 
-What is to be said of a video is only known when its last frame is done, but FFmpeg writes tags first, where all programs
-look for them. So room is left there.
+What is to be said of a video is only known when its last frame is done, but FFmpeg writes tags first, where all
+programs look for them. So room is left there.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Output:
         self._output.mux_one(packet)
 
     def finish(self, end: Fraction, says: Statement = SILENT) -> None:
-        """Write what is left of a video that ends at ``end``, in seconds, and close the file, which then ``says`` so."""
+        """Write what is left of a video that ends at ``end``, in seconds, and what the file ``says``; close it."""
         self._write_last_packet(round(end / self._info.time_base))
         for tracks in self._tracks:
             tracks.advance(None)

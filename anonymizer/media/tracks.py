@@ -20,8 +20,8 @@ class Tracks(Closing):
     """The streams of the given kinds of one file on their way into another. A context manager.
 
     Packets are copied bit for bit, with their times. Language and disposition (default, forced, ...) of each
-    stream are kept; titles and all other metadata are not, nor are they in headers of codecs. Streams in codecs that FFmpeg does not know are left
-    out, unless all sound were lost.
+    stream are kept; titles and all other metadata are not, and headers of codecs are made plain. Streams in codecs
+    that FFmpeg does not know are left out, unless all sound were lost.
 
     Args:
         source: the file to copy from.
