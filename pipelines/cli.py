@@ -20,6 +20,7 @@ from pipelines import face_options, options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
+from pipelines.record import report
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
@@ -109,6 +110,7 @@ def run(
     force: bool,
     dry_run: bool,
     reports: tuple[Path, ...],
+    operator: str,
     retry: bool,
     workers: int | None,
     cluster: str | None,
@@ -130,7 +132,7 @@ def run(
     config, written = config_from(settings), output_from(settings)
     from pipelines.run import Run
 
-    asked = Run(inputs, output, reports, force, retry, workers or 0, cluster, config, written)
+    asked = Run(inputs, output, reports, operator, force, retry, workers or 0, cluster, config, written)
     context.exit(0 if (asked.dry() if dry_run else asked.run(context.obj)) else 1)
 
 
@@ -265,6 +267,7 @@ def faces(
 
 
 main.add_command(models)
+main.add_command(report)
 
 if __name__ == "__main__":
     main()

@@ -124,7 +124,9 @@ def _tables(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
     notes = [(entry["input"], line) for entry in report["inputs"] for line in entry.get("notes", ())]
     made = [(entry["output"], entry.get("sha256", {}).get("output")) for entry in report["inputs"]]
     hashes = [(name, digest) for name, digest in made if digest]
+    record = {"operator": report.get("operator"), "ends with": report.get("head")}
     tables = [
+        ("Record", [(name, value) for name, value in record.items() if value]),
         ("Settings", list(_flat(report["settings"]))),
         ("Versions", list(_flat(report["versions"]))),
         ("SHA-256 of the results", hashes[:MOST]),

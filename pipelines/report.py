@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, LeakError, MediaError, PassingError
 from anonymizer.media.statement import SILENT, Statement
+from pipelines.chain import chained
 from pipelines.inputs import Kind
 from pipelines.places import Place
 from pipelines.plan import Job
@@ -285,7 +286,7 @@ def as_dict(
     return {
         "settings": {**config.as_dict(), "output": asdict(output)},
         **made_with(),
-        "inputs": [*results, *failures],
+        "inputs": list(chained([*results, *failures])),
         "skipped": [{"path": str(skipped.path), "why": skipped.why} for skipped in found.skipped],
         "seconds": round(seconds, 3),
     }

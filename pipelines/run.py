@@ -14,6 +14,7 @@ import click
 from anonymizer.config import MACHINE, Config
 from anonymizer.media.files import remove_partials
 from pipelines.batch import anonymize_all, persistently
+from pipelines.chain import HEAD, sealed
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, Kind, find
 from pipelines.labels import LabelFiles
@@ -37,6 +38,7 @@ class Run:
         inputs: files and folders, wherever they lie.
         output: a file or a folder; None for beside the inputs.
         reports: files to write, pages where the name ends in ``.html``.
+        operator: who runs it, for the reports; empty if that is not said.
         force: make all anew, whatever exists.
         retry: try again what is in quarantine.
         workers: processes; 0 for this one alone, or as many as the cluster has room for.
@@ -48,6 +50,7 @@ class Run:
     inputs: Sequence[Place]
     output: Place | None = None
     reports: Sequence[Path] = ()
+    operator: str = ""
     force: bool = False
     retry: bool = False
     workers: int = 0
@@ -140,10 +143,14 @@ class Run:
                 advance(1)
 
     def _report(self, found: Found, ledger: Ledger, labels: LabelFiles, seconds: float) -> None:
+        if not self.reports:
+            return
+        results = as_dict(self.config, self.written, found, ledger.results(), seconds)
+        told = sealed({"operator": self.operator or None, **results, "labels": labels.as_dict()})
         for path in self.reports:
             ledger.reports_to(path)
-            results = as_dict(self.config, self.written, found, ledger.results(), seconds)
-            save(path, results | {"labels": labels.as_dict()})
+            save(path, told)
+        click.echo(f"the report ends with {told[HEAD]}")
 
     def _hire(self, load: Load, secret: int, count: int) -> Workers:
         generate = self.config.generate

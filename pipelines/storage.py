@@ -108,6 +108,18 @@ def fetch(stored: Stored, path: Path, stop: Event) -> None:
             raise PassingError(f"{size} of {stored.size} bytes arrived")
 
 
+def fingerprint_of(url: str) -> str:
+    """SHA-256 of what lies at ``url``.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    with told(url):
+        store, name = opened(url)
+        with store.open(name, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def publish(path: Path, url: str, stop: Event) -> None:
     """Make the file ``path`` appear at ``url``, whole or not at all.
 
