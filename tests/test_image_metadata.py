@@ -22,6 +22,7 @@ from photo_samples import (
 )
 from PIL import TiffImagePlugin
 
+from anonymizer.media.icc import plain_profile
 from anonymizer.media.image import read_image
 
 
@@ -134,4 +135,4 @@ def test_profile_is_kept(tmp_path: Path) -> None:
         data = encoded(PIL.Image.fromarray(scene()), kind, icc_profile=SRGB)
         through(save(tmp_path / f"in{suffix}", data))
         with PIL.Image.open(tmp_path / f"out{suffix}") as output:
-            assert output.info["icc_profile"] == SRGB, kind
+            assert output.info["icc_profile"] == plain_profile(SRGB), kind

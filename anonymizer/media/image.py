@@ -269,5 +269,8 @@ def _place_for(xmp: bytes, kind: str) -> dict[str, object]:
 
 
 def _gif_with(xmp: bytes, data: bytes) -> bytes:
-    """A GIF with an XMP packet before its trailer; 257 bytes follow that lead any reader out of it (ISO 16684-3)."""
-    return data[:-1] + b"\x21\xff\x0bXMP DataXMP" + xmp + b"\x01" + bytes(range(255, -1, -1)) + b"\0" + data[-1:]
+    """A GIF with an XMP packet behind its palette; 258 bytes lead readers out of it that take it for blocks of data."""
+    palette = 3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0
+    front = 13 + palette
+    extension = b"\x21\xff\x0bXMP DataXMP" + xmp + b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    return b"GIF89a" + data[6:front] + extension + data[front:]
