@@ -27,7 +27,7 @@ XMP, IPTC = (
 
 def exiftool(path: Path, *options: str) -> dict[str, Any]:
     """All that ExifTool finds in a file, unknown and embedded things too, by group and name."""
-    command = [str(EXIFTOOL), "-json", "-a", "-u", "-U", "-ee", "-G1", *options, str(path)]
+    command = [str(EXIFTOOL), "-json", "-a", "-u", "-ee", "-G1", *options, str(path)]
     found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]
     own = ("SourceFile", "ExifTool:", "System:", "Composite:")
     return {name: value for name, value in found.items() if not name.startswith(own)}
