@@ -26,6 +26,10 @@ PROCESSED = Statement(TOOL)
 """Of one in which faces were covered at most."""
 
 
+UNMARKED = frozenset({"BMP", "mpegts"})
+"""Formats, by Pillow's and FFmpeg's names, that have no place for it."""
+
+
 def statement_on(outcomes: Iterable[str]) -> Statement:
     """What is true of a photograph or video with these outcomes of its faces."""
     drawn = not {Outcome.GENERATED, Outcome.AVERAGE}.isdisjoint(outcomes)

@@ -20,6 +20,7 @@ from pipelines import face_options, options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
+from pipelines.provenance import provenance
 from pipelines.record import report
 
 if TYPE_CHECKING:
@@ -267,6 +268,7 @@ def faces(
 
 
 main.add_command(models)
+main.add_command(provenance)
 main.add_command(report)
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from anonymizer.config import PRESETS, SEEDS, Config, DetectorName, Method, Occluders, Trait
+from anonymizer.errors import ConfigError
 from pipelines.places import Place, place
 from pipelines.settings import Audio, Codec, LabelUse, OutputConfig
 
@@ -229,6 +230,13 @@ provenance = group(
         default=True,
         help="Do not say in the metadata of results that faces are generated, nor by what.",
     ),
+    option(
+        "--sign",
+        metavar="CERT KEY",
+        nargs=2,
+        type=click.Path(dir_okay=False),
+        help="Sign results (C2PA) with a chain of certificates and a private key, PEM files of ES256.",
+    ),
 )
 
 DEVICE = option(
@@ -327,7 +335,13 @@ def config_from(settings: dict[str, Any]) -> Config:
 
 
 def output_from(settings: dict[str, Any]) -> OutputConfig:
-    """The settings of the files to be written."""
+    """The settings of the files to be written.
+
+    Raises:
+        ConfigError: settings contradict each other.
+    """
+    if settings["sign"] and not settings["disclosure"]:
+        raise ConfigError("--sign and --no-disclosure contradict each other")
     copied = tuple(f".{suffix.lower().lstrip('.')}" for suffix in settings["copy"])
     said = {field.name: settings[field.name] for field in fields(OutputConfig)}
     return OutputConfig(**said | {"copy": copied})

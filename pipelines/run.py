@@ -60,6 +60,7 @@ class Run:
 
     def dry(self) -> bool:
         """Say what would be done; whether nothing stands against it."""
+        self._check_signer()
         found = self._find()
         begun = self._root is not None and ledger_of(self._root).exists()
         with closing(Ledger(self._root if begun else None, self._settings())) as ledger:
@@ -72,6 +73,7 @@ class Run:
     def run(self, load: Load) -> bool:
         """Do it; whether all is done."""
         start = time.perf_counter()
+        self._check_signer()
         found, tally = self._find(), Tally()
         with closing(Ledger(self._root, self._settings(), force=self.force)) as ledger:
             labels = LabelFiles(found)
@@ -85,6 +87,16 @@ class Run:
             click.echo(tally.as_line(ledger.done, failures, seconds))
             self._report(found, ledger, labels, seconds)
         return not failures
+
+    def _check_signer(self) -> None:
+        """
+        Raises:
+            ConfigError: results cannot be signed.
+        """
+        if self.written.sign:
+            from anonymizer.credentials import Signer
+
+            Signer.read(*self.written.sign).check()
 
     @cached_property
     def _root(self) -> Place | None:

@@ -18,6 +18,7 @@ from anonymizer.anonymize import Anonymized
 from anonymizer.aspects import SETTLED
 from anonymizer.batches import Faces, Frames
 from anonymizer.errors import ConfigError, LeakError, PassingError, SeekError
+from anonymizer.media.encoders import container_for
 from anonymizer.media.parts import Part, PartWriter, is_written, join
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
@@ -263,7 +264,7 @@ def finish(work: Split, result: Result) -> None:
             crf=output.crf,
             encoder=output.encoder,
             audio=output.audio,
-            says=result.says(output, has_place=True),  # others are not joined
+            says=result.says(output, container_for(work.job.target).format, work.config),
         )
     work.discard()
 

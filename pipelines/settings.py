@@ -23,6 +23,7 @@ class OutputConfig:
         copy: suffixes of files that are copied though they may hold pictures; see ``copies``.
         labels: whether label files beside photographs tell where faces are; see ``labels``.
         disclosure: whether results say in their metadata what made them; see ``provenance``.
+        sign: files with certificates and with a key to sign results with; see ``credentials``.
     """
 
     audio: Audio = "keep"
@@ -33,3 +34,4 @@ class OutputConfig:
     copy: tuple[str, ...] = ()
     labels: LabelUse = "use"
     disclosure: bool = True
+    sign: tuple[str, str] | None = None

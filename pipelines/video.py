@@ -14,6 +14,7 @@ import click
 
 from anonymizer.batches import Frames
 from anonymizer.errors import LeakError
+from anonymizer.media.encoders import container_for
 from anonymizer.media.video import VideoReader
 from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.video_writer import VideoWriter
@@ -64,7 +65,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
             with result.clock("encode"):
                 writer.write(done.frames)
             advance(len(done.frames))
-        writer.close(result.says(output, has_place=writer.has_place))
+        writer.close(result.says(output, container_for(result.job.target).format, anonymizer.config))
 
 
 def tell_left_out(info: VideoInfo, name: str) -> None:

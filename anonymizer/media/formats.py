@@ -16,12 +16,11 @@ from PIL import JpegImagePlugin
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format holds: its suffixes, and whether 16 bits a colour, transparency and XMP."""
+    """What a file format holds: its suffixes, and whether 16 bits a colour and transparency."""
 
     suffixes: tuple[str, ...]
     deep: bool
     alpha: bool
-    xmp: bool = True
 
 
 FORMATS = {
@@ -29,7 +28,7 @@ FORMATS = {
     "PNG": Format((".png",), deep=True, alpha=True),
     "TIFF": Format((".tif", ".tiff"), deep=True, alpha=True),
     "WEBP": Format((".webp",), deep=False, alpha=True),
-    "BMP": Format((".bmp",), deep=False, alpha=False, xmp=False),
+    "BMP": Format((".bmp",), deep=False, alpha=False),
     "GIF": Format((".gif",), deep=False, alpha=True),
     "AVIF": Format((".avif",), deep=False, alpha=True),
     "HEIF": Format((".heic", ".heif", ".hif"), deep=False, alpha=True),

@@ -215,6 +215,8 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None, s
         _check_geometry(data, image)
     with replacing(path) as partial:
         partial.write_bytes(data)
+        if says.seal:
+            says.seal(partial, kind)
 
 
 def _check_geometry(data: bytes, image: Image) -> None:

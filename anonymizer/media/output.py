@@ -102,11 +102,6 @@ class Output:
         holds = self._container.holds
         return [stack.enter_context(Tracks(path, self._output, kinds, holds)) for path, kinds in sources.items()]
 
-    @property
-    def has_place(self) -> bool:
-        """Whether the file can say something about itself."""
-        return self._container.format in MP4 + MATROSKA
-
     def mux(self, packets: Iterable[Packet]) -> None:
         """Write packets of pictures with the sound that belongs before them; the last one is held back."""
         for packet in packets:
@@ -134,6 +129,8 @@ class Output:
             write_tags(self._partial, says.tags())
         elif self._container.format in MP4 and says != SILENT:
             append_xmp(self._partial, says.xmp())
+            if says.seal:
+                says.seal(self._partial, self._container.format)
 
     def _write_last_packet(self, end: int) -> None:
         """MP4 adds up steps between times of decoding; the last one has to reach the end of the video."""

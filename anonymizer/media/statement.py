@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 
@@ -13,10 +15,12 @@ class Statement:
     Attributes:
         tool: name and version of the program; empty if that is not to be said.
         source_type: how the pictures came to be, a URI of IPTC's vocabulary; empty if that is not to be said.
+        seal: adds what proves it to a file that is whole, of a format by Pillow's or FFmpeg's name.
     """
 
     tool: str = ""
     source_type: str = ""
+    seal: Callable[[Path, str], None] | None = None
 
     def xmp(self) -> bytes:
         """An XMP packet of these properties; nothing if there are none."""

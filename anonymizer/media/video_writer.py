@@ -53,11 +53,6 @@ class VideoWriter:
         self._closed = False
         self._output = Output(self.path, like.info, codec, crf, encoder, audio)
 
-    @property
-    def has_place(self) -> bool:
-        """Whether the file can say something about itself."""
-        return self._output.has_place
-
     def write(self, frames: Frames) -> None:
         """Append frames as ``VideoReader.batches`` delivers them: upright, in order, on any device."""
         with self._output.failures():
