@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.batches import Faces, Frames
+from anonymizer.config import Config
 from anonymizer.errors import ConfigError, MediaError
 from pipelines.inputs import Kind, Source
 from pipelines.plan import Job
@@ -39,6 +40,8 @@ Seconds = list[float]
 
 class Untouched:
     """In place of an anonymizer: does nothing, so that reading and writing remain, which bound every run."""
+
+    config = Config()
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
