@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import av
 import pytest
 from fake_anonymizer import Run, invoke
 from metadata_readers import exiftool, needs_exiftool
@@ -107,7 +108,23 @@ def test_photographs(run: Run, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
 def test_videos(run: Run, suffix: str) -> None:
-    source = telling_video(Path(f"a{suffix}"))
+    source, target = telling_video(Path(f"a{suffix}")), Path(f"b{suffix}")
     assert len(told(source)) >= 8
-    run("run", source, "-o", f"b{suffix}", load=Drawing)
-    assert_clean(Path(f"b{suffix}"))
+    assert (SECRET in pictures(source)) == (suffix != ".webm"), "cameras tell things in between pictures"
+    assert (kinds(source) != ["video", "audio", "subtitle"]) == (suffix != ".webm")
+    run("run", source, "-o", target, load=Drawing)
+    assert_clean(target)
+    assert SECRET not in pictures(target)
+    assert kinds(target) == ["video", "audio", "subtitle"]
+
+
+def pictures(path: Path) -> str:
+    """The packets of a video as text."""
+    with av.open(str(path)) as container:
+        return b"".join(bytes(packet) for packet in container.demux(video=0)).decode("latin-1")
+
+
+def kinds(path: Path) -> list[str]:
+    """Of the streams of a file."""
+    with av.open(str(path)) as container:
+        return [stream.type for stream in container.streams]

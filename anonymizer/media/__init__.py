@@ -2,7 +2,8 @@
 
 Modules, lower ones first: ``files``, ``statement``; for photographs ``icc``, ``deep``, ``formats``, ``image``; for
 videos ``colour``, ``matroska``, ``mp4``, ``demux``, ``video_info``, ``timeline``, ``encoders``, ``headers``,
-``tracks``, ``voice``, ``video``, ``picture_encoder``, ``output``, ``video_writer``, ``parts``.
+``tracks``, ``voice``, ``video``, ``picture_encoder``, ``output``, ``video_writer``, ``parts``; for both
+``statement_reader``.
 """
 
 from anonymizer.media.image import Image, read_image, write_image
