@@ -15,6 +15,7 @@ from anonymizer.evidence import Evidence
 from anonymizer.media.formats import format_of
 from anonymizer.media.image import Image, Pixels, read_image, write_image
 from pipelines.labels import evidence_of
+from pipelines.marking import marks_of
 from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.settings import OutputConfig
@@ -61,7 +62,7 @@ def anonymize_photo(job: Job, anonymizer: Anonymizer, networks: Executor, output
         with result.clock("encode"):
             job.make_folder()
             pixels = done.frames.pixels[0].cpu().numpy()
-            says = result.says(output, format_of(job.target, image.format), anonymizer.config)
+            says = marks_of(result, format_of(job.target, image.format), anonymizer.config, output)
             new = replace(image.with_pixels(pixels), alpha=alpha)
             write_image(job.target, new, quality=output.quality, says=says)
     result.seconds = sum(result.stages.values())

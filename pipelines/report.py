@@ -10,15 +10,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, LeakError, MediaError, PassingError
-from anonymizer.media.statement import SILENT, Statement
 from pipelines.chain import chained
 from pipelines.inputs import Kind
 from pipelines.places import Place
@@ -139,28 +137,6 @@ class Result:
             raise LeakError(f"{len(done.faces)} faces were found, but {len(done.outcomes)} dealt with")
         self.frames += len(done.frames)
         self.faces.update(done.outcomes)
-
-    def says(self, output: OutputConfig, kind: str, config: Config) -> Statement:
-        """What the output is to say about itself; what it cannot say is noted.
-
-        Args:
-            kind: its format, by Pillow's or FFmpeg's name.
-        """
-        from anonymizer.credentials import TYPES, Signer, sign
-        from anonymizer.provenance import UNMARKED, statement_on
-
-        if not output.disclosure:
-            return SILENT
-        says, name = statement_on(self.faces), self.job.source.name
-        if says.source_type and kind in UNMARKED:
-            self.notes.append(f"{name} cannot say that its faces are generated: its format has no place for that")
-        if output.sign is None:
-            return says
-        if kind not in TYPES:
-            self.notes.append(f"{name} is not signed: its format has no place for that")
-            return says
-        signer, method = Signer.read(*output.sign), config.generate.method
-        return replace(says, seal=partial(sign, signer=signer, says=says, faces=dict(self.faces), method=method))
 
     def as_lines(self) -> Iterator[str]:
         """``a.mp4 -> b.mp4: 12 frames, 24 faces: 24 generated (3.1 s)``, after what failed; nothing of mere copies."""

@@ -26,6 +26,7 @@ from anonymizer.people import People
 from anonymizer.prefetch import prefetch
 from anonymizer.sightings import Sightings, mark_of
 from anonymizer.smooth import REACH
+from pipelines.marking import marks_of
 from pipelines.progress import progress, say
 from pipelines.report import Result
 from pipelines.split import Agreed, Segment, Split
@@ -264,7 +265,7 @@ def finish(work: Split, result: Result) -> None:
             crf=output.crf,
             encoder=output.encoder,
             audio=output.audio,
-            says=result.says(output, container_for(work.job.target).format, work.config),
+            says=marks_of(result, container_for(work.job.target).format, work.config, output),
         )
     work.discard()
 

@@ -19,6 +19,7 @@ from anonymizer.media.video import VideoReader
 from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.video_writer import VideoWriter
 from anonymizer.prefetch import prefetch
+from pipelines.marking import marks_of
 from pipelines.plan import Job
 from pipelines.progress import progress
 from pipelines.report import Result
@@ -65,7 +66,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
             with result.clock("encode"):
                 writer.write(done.frames)
             advance(len(done.frames))
-        writer.close(result.says(output, container_for(result.job.target).format, anonymizer.config))
+        writer.close(marks_of(result, container_for(result.job.target).format, anonymizer.config, output))
 
 
 def tell_left_out(info: VideoInfo, name: str) -> None:
