@@ -287,5 +287,5 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterable[str]:
         one, other = before.get(key), now.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
             yield from _changes(one, other)
-        elif one != other:
+        elif one != other or (key in before) != (key in now):
             yield key

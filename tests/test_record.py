@@ -114,7 +114,8 @@ def test_outputs_are_what_was_written(run: Run, head: str) -> None:
     assert "line 3 of the results: out/2.jpg cannot be read" in told[1]
 
 
-def test_outputs_in_a_store(run: Run) -> None:
+def test_outputs_in_a_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path("state").resolve()))
     make_photo(Path("in/0.jpg"))
     run("run", "in", "-o", "memory://record/out", "--report", "r.json")
     run("report", "verify", "r.json")
