@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import av
 import PIL.Image
@@ -21,9 +22,14 @@ HARMLESS = frozenset(
 )
 """What Pillow tells of a picture that says how it is to be shown."""
 
+SAID = ("CreatorTool", "DigitalSourceType")
+"""What may be said of how a file came to be; see ``anonymizer.provenance``."""
+
+FRAMES = ("http://www.w3.org/1999/02/22-rdf-syntax-ns#", "adobe:ns:meta/")  # name spaces of what is around properties
 ORIENTATION = ExifTags.Base.Orientation
 STREAM_TAGS = frozenset(["language", "handler_name", "vendor_id", "encoder", "duration", "timecode_rate"])
-FILE_TAGS = frozenset(["major_brand", "minor_version", "compatible_brands", "encoder", "duration"])
+TAGS = ("creator_tool", "digital_source_type")  # of Matroska, for the same
+FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration", *TAGS})
 
 
 def remains(path: Path, kind: Kind) -> list[str]:
@@ -34,16 +40,32 @@ def remains(path: Path, kind: Kind) -> list[str]:
 
 def _of_photo(path: Path) -> list[str]:
     with PIL.Image.open(path) as picture:
-        found = [str(name) for name in picture.info if str(name).lower() not in HARMLESS | {"exif"}]
+        found = [str(name) for name in picture.info if str(name).lower() not in HARMLESS | {"exif", "xmp"}]
+        found += _of_xmp(picture.info.get("xmp", b""))
         exif = picture.getexif()
         found += [f"EXIF {ExifTags.TAGS.get(tag, tag)}" for tag in exif if tag != ORIENTATION]
         found += [f"EXIF {block.name}" for block in ExifTags.IFD if exif.get_ifd(block)]
     return found
 
 
+def _of_xmp(packet: bytes) -> list[str]:
+    """Names of properties."""
+    if not (text := packet.strip(b"\0 \n")):
+        return []
+    try:
+        elements = list(ElementTree.fromstring(text).iter())
+    except ElementTree.ParseError:
+        return ["XMP that is damaged"]
+    names = {name for element in elements for name in (element.tag, *element.attrib)}
+    properties = (name.strip("{").split("}", 1) for name in names if name.startswith("{"))
+    return [f"XMP {name}" for space, name in properties if space not in FRAMES and name not in SAID]
+
+
 def _of_video(path: Path) -> list[str]:
-    with av.open(ffmpeg_name(path), options={"format_whitelist": FORMATS}, metadata_errors="ignore") as container:
-        found = [name for name in container.metadata if name.lower() not in FILE_TAGS]
+    options = {"format_whitelist": FORMATS, "export_xmp": "1"}
+    with av.open(ffmpeg_name(path), options=options, metadata_errors="ignore") as container:
+        named = {name.lower(): value for name, value in container.metadata.items()}
+        found = _of_xmp(named.pop("xmp", "").encode()) + [name for name in named if name not in FILE_TAGS]
         for stream in container.streams:
             found += [f"{stream.type} {name}" for name in stream.metadata if name.lower() not in STREAM_TAGS]
             found += [f"stream of {stream.type}"] if stream.type not in ("video", "audio", "subtitle") else []

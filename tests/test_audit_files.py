@@ -10,10 +10,14 @@ import numpy as np
 import PIL.Image
 import PIL.ImageFilter
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from torch import Tensor
 
+from anonymizer.batches import Frames
+from anonymizer.media import Image, VideoReader, VideoWriter, write_image
 from anonymizer.media.image import Pixels
+from anonymizer.provenance import COMPOSITE
 from pipelines.cli import main
 
 COUNT = 6
@@ -142,6 +146,27 @@ def test_what_is_said_besides(tmp_path: Path, real: Pixels, covered: Pixels) -> 
     result = audit(film(tmp_path / "a.mkv", [real]), film(tmp_path / "b.mkv", [covered], location="home"))
     assert result.exit_code == 1
     assert result.output.rstrip().lower().endswith("location")
+
+
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Kiel"/></rdf:RDF></x:xmpmeta>"""
+
+
+def test_what_results_say_of_themselves_is_no_leak(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
+    original, made = save(tmp_path / "a.jpg", real), tmp_path / "b.jpg"
+    write_image(made, Image(covered, format="JPEG"), says=COMPOSITE)
+    assert audit(original, made).exit_code == 0
+    result = audit(original, save(tmp_path / "c.jpg", covered, xmp=XMP.encode()))
+    assert result.exit_code == 1
+    assert result.output.rstrip().endswith("XMP City")
+    for name in ("a.mkv", "a.mp4"):
+        original = film(tmp_path / name, [real] * 3)
+        with VideoReader(original) as reader, VideoWriter(tmp_path / f"b{name}", like=reader) as writer:
+            for frames in reader.batches(3):
+                writer.write(Frames(torch.from_numpy(covered).expand(len(frames), -1, -1, -1), frames.times))
+            writer.close(COMPOSITE)
+        result = audit(original, tmp_path / f"b{name}")
+        assert result.exit_code == 0, result.output
 
 
 def test_folders(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
