@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,8 @@ from statistics import median
 from typing import Any
 
 import av
+import cv2
+import torch
 
 from anonymizer.batches import Frames
 from anonymizer.errors import AnonymizerError, MediaError
@@ -27,6 +30,7 @@ from pipelines.remains import remains
 from pipelines.report import one_line
 
 BATCH = 4  # frames that are compared together
+SHAPE = 0.05  # logarithm of the ratio of two pictures' shapes up to which one was only resized
 
 LEAKS = (Verdict.UNCHANGED, Verdict.RECOGNIZABLE)
 
@@ -163,8 +167,7 @@ def _audited(source: Source, path: Path | None, comparison: Comparison, step: in
 
 def _compare_photos(audited: Audited, original: Path, result: Path, comparison: Comparison) -> None:
     before, after = as_frames(read_image(original)), as_frames(read_image(result))
-    _check_sizes(before, after, result)
-    audited.add(comparison.compare(before, after), 1)
+    audited.add(comparison.compare(before, _fitted(after, before, audited)), 1)
 
 
 def _compare_videos(audited: Audited, original: Path, result: Path, comparison: Comparison, step: int) -> None:
@@ -177,19 +180,30 @@ def _compare_videos(audited: Audited, original: Path, result: Path, comparison: 
         for before, after in zip_longest(one.batches(BATCH * step), two.batches(BATCH * step)):
             if before is None or after is None or len(before) != len(after):
                 raise MediaError(f"has another number of frames, from frame {number} on", path=result)
-            _check_sizes(before, after, result)
             times &= _alike(before.times, after.times)
-            audited.add(comparison.compare(before[::step], after[::step], number, step), len(before[::step]))
+            chosen = before[::step]
+            audited.add(comparison.compare(chosen, _fitted(after[::step], chosen, audited), number, step), len(chosen))
             number += len(before)
             advance(len(before))
     audited.differs += [] if times else ["other times"]
     audited.differs += _other_sound(original, result)
 
 
-def _check_sizes(before: Frames, after: Frames, path: Path) -> None:
-    if before.size != after.size:
-        sizes = " instead of ".join("{1}x{0}".format(*frames.size) for frames in (after, before))
-        raise MediaError(f"has pictures of {sizes} pixels", path=path)
+def _fitted(frames: Frames, like: Frames, audited: Audited) -> Frames:
+    """Pictures of the result in the size of the original's, which some programs change a little; that is noted.
+
+    Raises:
+        MediaError: they are of another shape.
+    """
+    if frames.size == like.size:
+        return frames
+    (height, width), (rows, columns) = frames.size, like.size
+    said = f"has pictures of {width}x{height} instead of {columns}x{rows} pixels"
+    if abs(math.log(width * rows / height / columns)) > SHAPE:
+        raise MediaError(said, path=audited.result)
+    audited.differs = [*(line for line in audited.differs if line != said), said]
+    pixels = torch.stack([torch.from_numpy(cv2.resize(picture, (columns, rows))) for picture in frames.pixels.numpy()])
+    return Frames(pixels, frames.times)
 
 
 def _alike(times: Sequence[Fraction], others: Sequence[Fraction]) -> bool:

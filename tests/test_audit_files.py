@@ -126,12 +126,26 @@ def test_what_cannot_be_compared(tmp_path: Path, real: Pixels, covered: Pixels) 
     for before, after, why in (
         (original, film(tmp_path / "b.mp4", [covered] * 5), "another number of frames"),
         (original, photo, "is not a video"),
-        (photo, save(tmp_path / "small.png", covered[::2, ::2]), "320x180 instead of 640x360"),
+        (photo, save(tmp_path / "turned.png", covered.swapaxes(0, 1)), "360x640 instead of 640x360"),
         (photo, film(tmp_path / "c.mp4", [covered]), ""),
     ):
         result = audit(before, after)
         assert result.exit_code == 1
         assert why in result.output
+
+
+def test_other_sizes(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
+    """Some programs make sides multiples of 16."""
+    original = save(tmp_path / "a.png", real)
+
+    def larger(pixels: Pixels) -> Pixels:
+        return np.asarray(PIL.Image.fromarray(pixels).resize((640, 368)))
+
+    result = audit(original, save(tmp_path / "b.png", larger(covered)))
+    assert result.exit_code == 0, result.output
+    assert result.output.rstrip().endswith("has pictures of 640x368 instead of 640x360 pixels")
+    result = audit(original, save(tmp_path / "c.png", larger(real)))
+    assert result.output.count("unchanged\n") == 2
 
 
 def test_what_is_said_besides(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
