@@ -7,9 +7,11 @@ looks to it in one picture, and no fact about a person.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import torch
+from torch import Tensor
 
 from anonymizer import device as engines
 from anonymizer import geometry, weights
@@ -45,17 +47,28 @@ class TraitReader:
     def read(self, frames: Frames, faces: Faces) -> list[Look]:
         """What faces look like, row by row; ``UNKNOWN`` where they are too small, or were not seen."""
         looks = [UNKNOWN] * len(faces)
-        rows = ((faces.sizes.amin(1) >= SMALLEST) & faces.seen).nonzero()[:, 0]
-        if not len(rows) or not self._match:
+        if not self._match:
             return looks
+        for row, (means, doubts) in enumerate(self.measure(frames, faces).tolist()):
+            if not math.isnan(means[0]):
+                looks[row] = self._look(dict(zip(TRAITS, zip(means, doubts, strict=True), strict=True)))
+        return looks
+
+    def measure(self, frames: Frames, faces: Faces) -> Tensor:
+        """What the network says of each face ``(N, 2, 5)``: means and standard deviations of ``TRAITS``.
+
+        NaN where faces are too small, or were not seen; without colours, the doubt about that of the skin is infinite.
+        """
+        answers = torch.full((len(faces), 2, len(TRAITS)), torch.nan)
+        rows = ((faces.sizes.amin(1) >= SMALLEST) & faces.seen).nonzero()[:, 0]
+        if not len(rows):
+            return answers
         to_patch = to_chip(faces.landmarks[rows]) * (SIZE / CHIP)
         chips = geometry.cut_patches(frames.pixels, faces.frame[rows], to_patch, SIZE)
-        answers = self._network(chips)
-        colourless = (chips.amax(1) - chips.amin(1)).mean((1, 2)) < COLOURLESS
-        answers[colourless, 1, TRAITS.index("skin")] = torch.inf  # nothing but doubt
-        for row, (means, doubts) in zip(rows.tolist(), answers.tolist(), strict=True):
-            looks[row] = self._look(dict(zip(TRAITS, zip(means, doubts, strict=True), strict=True)))
-        return looks
+        answers[rows] = self._network(chips).cpu()
+        colourless = (chips.amax(1) - chips.amin(1)).mean((1, 2)).cpu() < COLOURLESS
+        answers[rows[colourless], 1, TRAITS.index("skin")] = torch.inf  # nothing but doubt
+        return answers
 
     def _look(self, read: dict[str, tuple[float, float]]) -> Look:
         """Of means and standard deviations."""

@@ -16,7 +16,7 @@ import click
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, ConfigError
-from pipelines import face_options, options
+from pipelines import evaluation_options, face_options, options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
@@ -226,6 +226,47 @@ def bench(
     click.echo(benchmark.as_table(figures))
     if target is not None:
         write(target, figures)
+
+
+@main.command(cls=HeadedCommand)
+@evaluation_options.dataset
+@evaluation_options.measured
+@options.replacing
+@options.finding
+@options.machine
+@click.pass_obj
+def evaluate(
+    load: Load,
+    dataset: Path,
+    people: int | None,
+    recognizers: tuple[Path, ...],
+    report: Path | None,
+    plot: Path | None,
+    **settings: Any,
+) -> None:
+    """Measure how well people are hidden, and what is kept of their faces.
+
+    DATASET is a folder of photographs of known people, best two of each: NAME_0001.jpg and NAME_0002.jpg, as Labeled
+    Faces in the Wild has them, or folders NAME. One photograph of each is anonymized and compared with the other one
+    of everybody. Nothing is written but what is asked for.
+
+    \b
+      anonymizer evaluate lfw/ --people 30
+      anonymizer evaluate lfw/ --recognizer arcface.onnx --report figures.json --plot roc.png
+    """
+    config = config_from(settings)
+    from pipelines import evaluation_page
+    from pipelines.evaluate import evaluate as measure
+    from pipelines.report import write
+
+    if plot is not None:
+        evaluation_page.drawing()  # may be missing: better known before an hour of work
+    figures = measure(dataset, people, recognizers, config, load)
+    click.echo(evaluation_page.as_table(figures))
+    if report is not None:
+        write(report, figures)
+    if plot is not None:
+        evaluation_page.plot(figures, plot)
 
 
 @main.command(cls=HeadedCommand)
