@@ -269,5 +269,5 @@ def _figures(seen: Seen, recognizers: Sequence[Recognizer]) -> dict[str, Any]:
         "still_found": {name: {"before": was, "after": still} for name, (was, still) in seen.found.items()},
         "utility": summary(Change.cat(seen.changes)),
         "groups": attacks.by_group(attacks.groups(traits), faces, compared, hits),
-        "grey": attacks.colourless(traits),
+        "groups_left_out": attacks.left_out(traits),
     }
