@@ -259,6 +259,9 @@ def evaluate(
     from pipelines.evaluate import evaluate as measure
     from pipelines.report import write
 
+    for target in (report, plot):
+        if target is not None and dataset.resolve() in target.resolve().parents:
+            raise ConfigError(f"{target} would lie among the photographs")
     if plot is not None:
         evaluation_page.drawing()  # may be missing: better known before an hour of work
     figures = measure(dataset, people, recognizers, config, load)

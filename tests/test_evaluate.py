@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ class Untouched(Anonymizer):
     def stills(self, frames: Frames, evidence: Evidence | None = None) -> Anonymized:
         faces = self.inspect(frames)
         return Anonymized(frames, faces, (Outcome.GENERATED,) * len(faces))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_facenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whether its weights are on this machine must not matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +348,7 @@ def test_the_table_names_what_was_and_was_not_measured(untouched: dict[str, Any]
     assert all(attack in table for attack in attacks.ATTACKS)
     assert all(name in table for name in (*PUBLISHED, *utility.EXPRESSION, *utility.POSE))
     assert "too few pairs" in table
-    assert "facenet" in table
+    assert "facenet: left out" in table
     assert "plain.onnx: fed" in table
 
 
@@ -354,13 +362,13 @@ def test_where_nobody_can_be_recognized_the_rest_is_measured(folder: Path, tmp_p
 
 
 def test_wrong_usage_is_told_before_the_work(folder: Path, onnx: Path, tmp_path: Path) -> None:
-    assert (
-        "holds no network" in invoke("evaluate", folder, "--recognizer", folder / "Some_Body0_0001.png", code=1).stderr
-    )
+    picture = folder / "Some_Body0_0001.png"
+    assert "holds no network" in invoke("evaluate", folder, "--recognizer", picture, code=1).stderr
     other = tmp_path / onnx.name
     other.write_bytes(onnx.read_bytes())
     both = ("--recognizer", onnx, "--recognizer", other)
     assert "same file name" in invoke("evaluate", folder, *both, code=2).stderr
+    assert "among the photographs" in invoke("evaluate", folder, "--plot", picture, code=2).stderr
     assert "holds no photographs" in invoke("evaluate", make_empty(tmp_path), code=1).stderr
 
 
