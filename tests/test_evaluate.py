@@ -17,7 +17,7 @@ from test_recognizers import make_onnx
 
 from anonymizer.anonymize import Anonymized, Anonymizer
 from anonymizer.batches import Faces, Frames, Meshes
-from anonymizer.config import Config
+from anonymizer.config import Config, GenerateConfig
 from anonymizer.errors import MediaError
 from anonymizer.evidence import Evidence
 from anonymizer.face_model import load_face_model
@@ -69,7 +69,7 @@ def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def untouched(folder: Path, onnx: Path) -> dict[str, Any]:
     """The figures of a program that hides nobody."""
-    return evaluate(folder, None, [onnx], Config(), Untouched)
+    return evaluate(folder, None, [onnx], Config(generate=GenerateConfig(method="solid")), Untouched)
 
 
 # Who is who
