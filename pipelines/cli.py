@@ -16,10 +16,11 @@ import click
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, ConfigError
-from pipelines import evaluation_options, face_options, options
+from pipelines import face_options, options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
+from pipelines.proof import audit, bench, evaluate
 from pipelines.provenance import provenance
 from pipelines.record import report
 
@@ -173,106 +174,6 @@ def inspect(context: click.Context, inputs: tuple[Place, ...], **settings: Any) 
 
 
 @main.command(cls=HeadedCommand)
-@click.argument("original", type=click.Path(exists=True, path_type=Path))
-@click.argument("anonymized", type=click.Path(exists=True, path_type=Path))
-@options.comparing
-@options.device
-@click.pass_context
-def audit(
-    context: click.Context, original: Path, anonymized: Path, step: int, report: Path | None, device: str
-) -> None:
-    """Look for real faces that are left in ANONYMIZED, which this or any other program made of ORIGINAL.
-
-    Both are photographs, videos, or folders with the same names. Two detectors look for faces in the original; those
-    that both see, and that have not changed, or that dlib's recognizer still knows, are leaks. So is what the result
-    says beyond its pictures and sound. Times and sound that differ are told, too.
-
-    Exit code: 0 clean, 1 something leaks or cannot be compared, 2 wrong usage.
-    """
-    from pipelines import audit as auditing
-    from pipelines.report import write
-
-    results = list(auditing.audit(original, anonymized, step, device))
-    for result in results:
-        for line in result.as_lines():
-            click.echo(line, err=True)
-    click.echo(auditing.as_table(results))
-    if report is not None:
-        write(report, {"files": [result.as_dict() for result in results]})
-    context.exit(0 if results and all(result.clean for result in results) else 1)
-
-
-@main.command(cls=HeadedCommand)
-@click.argument("clip", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
-@options.measuring
-@options.replacing
-@options.finding
-@options.machine
-@click.pass_obj
-def bench(
-    load: Load, clip: Path | None, against: str | None, repeat: int, target: Path | None, **settings: Any
-) -> None:
-    """Measure the frames per second of a video, stage by stage.
-
-    Stages run at the same time: "whole" is what a video takes, "transcode" what reading and writing alone take.
-    Without INPUT, the sample that comes with the source code is measured.
-    """
-    from pipelines import bench as benchmark
-    from pipelines.report import write
-
-    clip = clip or benchmark.sample_clip()
-    commands = benchmark.commands(against, options.as_words(settings))
-    figures = benchmark.measure(clip, load(config_from(settings)), repeat, commands).as_dict()
-    click.echo(benchmark.as_table(figures))
-    if target is not None:
-        write(target, figures)
-
-
-@main.command(cls=HeadedCommand)
-@evaluation_options.dataset
-@evaluation_options.measured
-@options.replacing
-@options.finding
-@options.machine
-@click.pass_obj
-def evaluate(
-    load: Load,
-    dataset: Path,
-    people: int | None,
-    recognizers: tuple[Path, ...],
-    report: Path | None,
-    plot: Path | None,
-    **settings: Any,
-) -> None:
-    """Measure how well people are hidden, and what is kept of their faces.
-
-    DATASET is a folder of photographs of known people, best two of each: NAME_0001.jpg and NAME_0002.jpg, as Labeled
-    Faces in the Wild has them, or folders NAME. One photograph of each is anonymized and compared with the other one
-    of everybody. Nothing is written but what is asked for.
-
-    \b
-      anonymizer evaluate lfw/ --people 30
-      anonymizer evaluate lfw/ --recognizer arcface.onnx --report figures.json --plot roc.png
-    """
-    config = config_from(settings)
-    from pipelines import evaluation_page
-    from pipelines.evaluate import evaluate as measure
-    from pipelines.report import write
-
-    for target in (report, plot):
-        if target is not None and dataset.resolve() in target.resolve().parents:
-            raise ConfigError(f"{target} would lie among the photographs")
-    if plot is not None:
-        evaluation_page.drawing()  # may be missing: better known before an hour of work
-    figures = measure(dataset, people, recognizers, config, load)
-    click.echo(evaluation_page.as_table(figures))
-    if report is not None:
-        write(report, figures)
-    if plot is not None:
-        evaluation_page.plot(figures, plot)
-
-
-@main.command(cls=HeadedCommand)
 @face_options.pictures
 @face_options.people
 @face_options.poses
@@ -311,9 +212,8 @@ def faces(
             click.echo(path)
 
 
-main.add_command(models)
-main.add_command(provenance)
-main.add_command(report)
+for command in (audit, bench, evaluate, models, provenance, report):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

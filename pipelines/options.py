@@ -275,44 +275,6 @@ scaling = group(
     ),
 )
 
-comparing = group(
-    "What is compared",
-    option(
-        "--step",
-        metavar="N",
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        help="Compare every N-th frame of videos.",
-    ),
-    option(
-        "--report",
-        metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Write all that was found to a file, as JSON.",
-    ),
-)
-
-measuring = group(
-    "What is measured",
-    option("--against", type=click.Choice(["deface"]), help="Run this program too, in turn with this one."),
-    option(
-        "--repeat",
-        metavar="N",
-        type=click.IntRange(min=1),
-        default=3,
-        show_default=True,
-        help="How often; the median counts.",
-    ),
-    option(
-        "--json",
-        "target",
-        metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Write the figures to a file.",
-    ),
-)
-
 
 def config_from(settings: dict[str, Any]) -> Config:
     """The preset, and what was said on the command line in place of it.
