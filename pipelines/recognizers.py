@@ -20,6 +20,8 @@ from torch import Tensor
 from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.errors import WeightsError
+from anonymizer.face_model import features
+from anonymizer.trust import PRESENCE
 from pipelines.views import View
 
 Embeddings = NDArray[Any]
@@ -146,7 +148,8 @@ class Onnx:
         """See ``Recognizer``."""
         if not len(view.faces):
             return np.zeros((0, self._size))
-        landmarks = view.faces.landmarks
+        sure = view.meshes.presence >= PRESENCE  # people are told apart better by its landmarks than by the detector's
+        landmarks = features(view.meshes.points).where(sure[:, None, None], view.faces.landmarks)
         fitted = geometry.fit_similarity(landmarks, ARCFACE.expand(len(landmarks), -1, -1), torch.ones(5))
         rotation, scale, shift = fitted
         to_patch = torch.cat([scale[:, None, None] * rotation, shift[:, :, None]], dim=2)
