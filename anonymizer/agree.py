@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import torch
-from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces
 from anonymizer.errors import SeekError
 from anonymizer.generate.looks import Look
 from anonymizer.geometry import box_iou
-from anonymizer.people import People
+from anonymizer.people import People, Together
 from anonymizer.sightings import NOBODY, Sightings
 
 SAME = 0.5  # intersection over union from which two boxes in one frame are of the same face
 NEAR = 0.3  # the same from which they may be
 
 Numbers = dict[int, int]  # of a segment: its own number of a person to that of the whole video
-Together = Mapping[int, set[int]]  # person: who was seen at the same time
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,13 @@ class Agreement:
         tables: for each segment new numbers of all of its people, ``NOBODY`` for what is no face.
         looks: by new number, what people seem like, as the first segment knows that saw them.
         source: the digest of the first picture with a face, which names the video; empty if there is none.
+        people: all, as far as they are remembered.
     """
 
     tables: list[Numbers]
     looks: dict[int, Look]
     source: str
+    people: People
 
 
 def agree(segments: Iterable[Sightings], own: Sequence[range]) -> Agreement:
@@ -60,16 +60,16 @@ def agree(segments: Iterable[Sightings], own: Sequence[range]) -> Agreement:
         talks.add(segment, frames)
         source = source or segment.source
     tables = talks.finish()
-    looks: dict[int, Look] = {}
+    looks = talks.people.looks
     for table, seen in zip(tables, talks.looks, strict=True):
         for number, look in seen.items():
             looks.setdefault(table[number], look)
-    return Agreement(tables, looks, source)
+    return Agreement(tables, looks, source, talks.people)
 
 
 class _Talks:
     def __init__(self) -> None:
-        self._people = People()
+        self.people = People()
         self._tables: list[Numbers] = []
         self._numbers: list[set[int]] = []  # of all who are seen in each segment
         self._last: Sightings | None = None
@@ -85,11 +85,13 @@ class _Talks:
             _follow(table, [(self._tables[-1].get(old), new) for old, new in links], together)
         here = set(segment.between(own.start, own.stop).tracks.tolist()) - {UNTRACKED}
         for number in sorted(here - table.keys() - segment.doubtful):  # the order in which they came
-            table[number] = self._recognize(number, segment.people, table, together)
+            person = self.people.tell(number, segment.people, table, together)
+            table[number] = self.people.stranger() if person is None else person
         if self._last is not None:  # those of whom the segment before only saw that they come
             later = [(table.get(new), old) for old, new in links]
             _follow(self._tables[-1], later, _together(self._last.faces))
-        self._remember(segment.people, table, together)
+        sure = {number: person for number, person in table.items() if person != NOBODY}
+        self.people.learn(segment.people, sure, together)
         self._tables.append(table)
         self._numbers.append(set(segment.faces.tracks.tolist()) - {UNTRACKED})
         self._last = segment
@@ -99,31 +101,8 @@ class _Talks:
         """All numbers; whom nobody was sure of, or who is in no frame that is anybody's own, is somebody else."""
         for table, numbers in zip(self._tables, self._numbers, strict=True):
             for number in sorted(numbers - table.keys()):
-                table[number] = self._people.stranger()
+                table[number] = self.people.stranger()
         return self._tables
-
-    def _recognize(self, number: int, looks: Mapping[int, Tensor], table: Numbers, together: Together) -> int:
-        """Who somebody is that the segment before did not see."""
-        present = {table[other] for other in together[number] if other in table}
-        others = [looks[other] for other in sorted(together[number] & looks.keys())]
-        answers = set()
-        for look in looks.get(number, ()):
-            faces = torch.cat([look[None], *others])
-            answers.add(self._people.recognize(faces, [present] * len(faces))[0])
-        known = answers - {None}
-        [person] = known if len(known) == 1 else [None]
-        return self._people.stranger() if person is None else person
-
-    def _remember(self, looks: Mapping[int, Tensor], table: Numbers, together: Together) -> None:
-        for number, person in table.items():
-            for look in looks.get(number, ()):
-                if person != NOBODY:
-                    self._people.remember(person, look)
-        present = set(table.values()) - {NOBODY}
-        for number, others in together.items():
-            for other in others:
-                if (pair := {table.get(number, NOBODY), table.get(other, NOBODY)}) <= present:
-                    self._people.meet(pair, present)
 
 
 def _follow(table: Numbers, links: Iterable[tuple[int | None, int]], together: Together) -> None:

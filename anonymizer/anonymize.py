@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,21 +26,24 @@ from anonymizer.blend import compose
 from anonymizer.config import Config
 from anonymizer.detect import DETECTORS, Both
 from anonymizer.detect.blazeface import BlazeFaceDetector
+from anonymizer.errors import ConfigError
 from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
+from anonymizer.foreseen import Foreseen
 from anonymizer.generate import GENERATORS
 from anonymizer.generate.base import Outcome, Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import derive_seed, digest
 from anonymizer.generate.steady import Steady
-from anonymizer.identity import Recognizer
+from anonymizer.identity import CROPS, Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
 from anonymizer.occlusion import OcclusionEstimator
 from anonymizer.people import People
 from anonymizer.prefetch import prefetch
 from anonymizer.smooth import smooth
+from anonymizer.subjects import Casting, cast_stills
 from anonymizer.track import follow
 from anonymizer.traits import UNKNOWN, TraitReader
 from anonymizer.trust import Belief
@@ -70,6 +73,7 @@ class Anonymizer:
 
     Args:
         config: all settings.
+        subjects: knows people in all files, and gives them their personas; without it, every file has its own.
 
     Attributes:
         device: where the networks run.
@@ -78,15 +82,17 @@ class Anonymizer:
 
     Raises:
         WeightsError: a network's weights are missing or altered.
-        ConfigError: the device does not exist.
+        ConfigError: the device does not exist, or the settings name another key than that of the subjects.
 
     Example:
         >>> anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=7)))
         >>> safe = anonymizer.image(picture)  # (H, W, 3) uint8 RGB, numpy or torch
     """
 
-    def __init__(self, config: Config | None = None) -> None:
-        self.config = config or Config()
+    def __init__(self, config: Config | None = None, subjects: Casting | None = None) -> None:
+        self.config, self.subjects = config or Config(), subjects
+        if self.config.generate.key != (subjects.key if subjects else None):
+            raise ConfigError("the subjects are not those of the key that the settings name")
         self.device = devices.pick(self.config.device)
         self.batch_size = self.config.batch_size or devices.batch_size(self.device)
         self.timings: dict[str, float] = defaultdict(float)
@@ -95,7 +101,7 @@ class Anonymizer:
         generates = self.config.generate.method == "generate"
         estimator = MeshEstimator(self.device) if generates else None
         self._observer = self._make_observer(estimator) if estimator else None
-        self._recognizer = Recognizer(self.device) if generates else None
+        self._recognizer = Recognizer(self.device, CROPS if subjects else CROPS[:1]) if generates else None
         match = self.config.generate.match
         self._reader = TraitReader(match, self.device) if generates and match else None
         self._generator = GENERATORS[self.config.generate.method](
@@ -145,14 +151,39 @@ class Anonymizer:
             tuple(outcome for part in parts for outcome in part.outcomes),
         )
 
-    def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
+    def stream(self, batches: Iterable[Frames], foreseen: Foreseen | None = None) -> Iterator[Anonymized]:
         """A video: people keep their personas, and are hidden from the frame in which they enter.
 
         The tracker looks ahead, so that frames come out later than they go in, cut into other batches, but all of
         them and in order.
+
+        Args:
+            batches: the frames, in order.
+            foreseen: what was found in the same batches before; needed where there are ``subjects``, as who somebody
+                is may only be seen long after they have entered.
+
+        Raises:
+            ConfigError: there are subjects, and nothing was foreseen.
         """
+        if foreseen:
+            pairs = foreseen.paired(self._upload(batch) for batch in batches)
+            return self.render(pairs, foreseen.looks, personas=foreseen.personas)
+        if self.subjects:
+            raise ConfigError("to know the subjects of a video, it has to be seen twice: see Anonymizer.foresee")
         people = People()
         return self.render(self.track(batches, people), people.looks)
+
+    def foresee(self, batches: Iterable[Frames]) -> Foreseen:
+        """Look at all of a video before any of it is rendered, to know who its people are; see ``stream``."""
+        people = People()
+        found = [(frames.times, faces) for frames, faces in self.track(batches, people)]
+        return Foreseen(found, people.looks, self.cast(people))
+
+    def cast(self, people: People) -> dict[int, Persona]:
+        """The personas of those who were seen in a video, by number, as far as they are subjects."""
+        if not self.subjects or not people.embeddings:
+            return {}
+        return self.subjects.cast(people.embeddings, people.met, people.looks)
 
     def track(
         self, batches: Iterable[Frames], people: People | None = None, lead: int = 0
@@ -167,6 +198,7 @@ class Anonymizer:
         tracked: Iterable[tuple[Frames, Faces]],
         looks: Mapping[int, Look],
         *,
+        personas: Mapping[int, Persona] | None = None,
         secret: int | None = None,
         source: bytes = b"",
         fresh: Collection[int] = (),
@@ -177,12 +209,14 @@ class Anonymizer:
             tracked: the frames in order, each with all of its faces, whose numbers tell people apart.
             looks: what people seem like, by number; personas are drawn to suit. At the latest known when a face of
                 theirs comes.
+            personas: of those who have one in all videos, by number.
             secret: what personas are drawn from; by default the seed of the settings, or this object's own secret.
             source: names the video, so that every video has its own personas; by default its first picture of a face.
             fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
         """
         secret = self._secret if secret is None else secret
         steady, chooser, audit = Steady(), Chooser(fresh), self._audit(moving=True)
+        known = personas or {}
         with (
             closing(prefetch(tracked, BATCHES_AHEAD)) as found,
             closing(prefetch(self._observed(found), BATCHES_AHEAD)) as observed,
@@ -191,11 +225,12 @@ class Anonymizer:
                 # not the first frame, which is black in many videos
                 if not source and len(belief.faces):
                     source = digest(frames.pixels[belief.faces.frame[0]])
-                personas = [
-                    Persona(derive_seed(secret, source, track), looks.get(track, UNKNOWN).attributes)
+                cast = [
+                    known.get(track)
+                    or Persona(derive_seed(secret, source, track), looks.get(track, UNKNOWN).attributes)
                     for track in belief.faces.tracks.tolist()
                 ]
-                yield self._replace(frames, chooser.choose(belief, len(frames)), personas, audit, steady)
+                yield self._replace(frames, chooser.choose(belief, len(frames)), cast, audit, steady)
 
     def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
         """The faces that ``stills`` would replace or cover."""
@@ -214,12 +249,20 @@ class Anonymizer:
         faces, sources = belief.faces, [digest(picture) for picture in frames.pixels]
         order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         looks = self._reader.read(frames, faces) if self._reader else [UNKNOWN] * len(faces)
+        known = self._known(frames, faces, looks)
         personas = [
-            Persona(derive_seed(self._secret, sources[frame], number), look.attributes)
-            for frame, number, look in zip(faces.frame.tolist(), order, looks, strict=True)
+            known.get(row) or Persona(derive_seed(self._secret, sources[frame], number), look.attributes)
+            for row, (frame, number, look) in enumerate(zip(faces.frame.tolist(), order, looks, strict=True))
         ]
         done = _covered(self._replace(frames, belief, personas, self._audit(moving=False)), missed)
         return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
+
+    def _known(self, frames: Frames, faces: Faces, looks: Sequence[Look]) -> dict[int, Persona]:
+        """The personas of subjects in independent pictures, by row of ``faces``."""
+        if not self.subjects or not self._recognizer:
+            return {}
+        with self._clock("recognize"):
+            return cast_stills(self.subjects, self._recognizer, frames, faces, looks)
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
         return ((frames, self._observe(frames, faces)) for frames, faces in found)

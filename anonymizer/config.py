@@ -68,6 +68,7 @@ class GenerateConfig:
     Attributes:
         method: ``generate`` for a synthetic person; ``solid``, ``pixelate``, ``blur`` only cover.
         seed: the same seed draws the same people again; ``None`` draws a secret one, which is forgotten.
+        key: names the key from which the personas of subjects are drawn, and tells nothing about it; see ``subjects``.
         truncation: how far personas may lie from the average face, 0..1 (the truncation trick of StyleGAN).
         match: what a persona has in common with the face that it replaces, as it seems and in coarse steps.
         occluders: whether what stands before a face (hands, hair, glasses) stays, or is replaced with it.
@@ -76,6 +77,7 @@ class GenerateConfig:
 
     method: Method = "generate"
     seed: int | None = None
+    key: str | None = None
     truncation: float = 0.7
     match: tuple[Trait, ...] = get_args(Trait)
     occluders: Occluders = "keep"

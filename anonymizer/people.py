@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -37,6 +37,7 @@ KEPT = 4  # embeddings a person: the first ones, so that one mistake does not le
 PEOPLE = 400  # who are remembered; then those are forgotten who were not seen for longest
 
 Pictures = Callable[[Sequence[int]], Frames]  # of the frames with these numbers, sorted
+Together = Mapping[int, set[int]]  # by number, who was seen at the same time
 
 
 class People:
@@ -44,66 +45,116 @@ class People:
 
     So a person may have got several numbers; then the first one goes on.
 
+    Args:
+        link: distance of two embeddings below which they may be of one person.
+        most: how many are remembered; then those are forgotten who were not seen for longest.
+        known: embeddings of those who are remembered already, by number.
+
     Attributes:
         looks: what those seem like who were seen, by number, when they came; for the choice of personas.
         doubtful: the numbers of faces of which nobody was sure, but somebody may have been before the first frame.
+        met: pairs of numbers, the smaller first, of those who were seen at the same time, and so are two people.
+        count: numbers that were given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, link: float = LINK, most: float = PEOPLE, known: Mapping[int, Tensor] | None = None) -> None:
         self.looks: dict[int, Look] = {}
         self.doubtful: set[int] = set()
-        self._known: OrderedDict[int, list[Tensor]] = OrderedDict()  # person: embeddings; who was seen last is last
-        self._met: set[tuple[int, int]] = set()  # who were seen at the same time, and so are two people
-        self._count = 0
+        self.met: set[tuple[int, int]] = set()
+        self.count = 0
+        self._link, self._most = link, most
+        self._known: OrderedDict[int, Tensor] = OrderedDict(known or {})  # who was seen last is last
 
     def stranger(self) -> int:
         """The number of somebody new."""
-        self._count += 1
-        return self._count - 1
+        self.count += 1
+        return self.count - 1
 
     @property
     def embeddings(self) -> dict[int, Tensor]:
         """Of those who are remembered: by number, ``(K, 128)``."""
-        return {number: torch.stack(known) for number, known in self._known.items()}
+        return dict(self._known)
 
     def recognize(self, embeddings: Tensor, present: Sequence[Collection[int]]) -> list[int | None]:
         """Whose faces ``embeddings (N, 128)`` are, which are seen at the same time: a number, or None if in doubt.
 
-        A face is that of a person if it is nearer than ``LINK``, and by ``MARGIN`` nearer than to everybody else and
+        A face is that of a person if it is nearer than ``link``, and by ``MARGIN`` nearer than to everybody else and
         than all other faces, and if the person is not among those ``present`` elsewhere while this face is. Several
-        who are all nearer than ``LINK``, and never met, are one person.
+        who are all nearer than ``link``, and never met, are one person.
         """
         if not self._known:
             return [None] * len(embeddings)
-        away = torch.stack([torch.cdist(embeddings, torch.stack(known)).amin(1) for known in self._known.values()], 1)
+        away = self._away(embeddings)
         return [self._whose(row, away, others) for row, others in enumerate(present)]
+
+    def _away(self, embeddings: Tensor) -> Tensor:
+        """How far faces are from people, each from the nearest of the embeddings: ``(N, K)``."""
+        known = list(self._known.values())
+        apart = torch.cdist(embeddings, torch.cat(known), compute_mode="donot_use_mm_for_euclid_dist")
+        owner = torch.arange(len(known)).repeat_interleave(torch.tensor([len(views) for views in known]))
+        away = torch.full((len(embeddings), len(known)), torch.inf)
+        return away.scatter_reduce(1, owner.expand(len(embeddings), -1), apart, "amin")
 
     def _whose(self, row: int, away: Tensor, present: Collection[int]) -> int | None:
         """The person of one face; ``away (N, K)`` are the distances of all from those who are known."""
         nearest = away[row].min()
-        if not nearest < LINK:
+        if not nearest < self._link:
             return None
         close = away <= nearest + MARGIN
         numbers = [number for number, like in zip(self._known, close[row].tolist(), strict=True) if like]
         alone = close[:, close[row]].any(1).sum() == 1 and not set(numbers) & set(present)
-        one = (away[row, close[row]] < LINK).all() and self._met.isdisjoint(combinations(sorted(numbers), 2))
+        one = (away[row, close[row]] < self._link).all() and self.met.isdisjoint(combinations(sorted(numbers), 2))
         return min(numbers) if alone and one else None
+
+    def tell(
+        self, number: int, views: Mapping[int, Tensor], table: Mapping[int, int], together: Together
+    ) -> int | None:
+        """Who somebody is whom others have given a ``number``; None if in doubt.
+
+        Args:
+            views: embeddings ``(K, 128)``, by the numbers of the others.
+            table: who those are of whom that is known.
+            together: who of them were seen at the same time.
+        """
+        present = {table[other] for other in together[number] if other in table}
+        others = [views[other] for other in sorted(together[number] & views.keys())]
+        answers = set()
+        for view in views.get(number, ()):
+            faces = torch.cat([view[None], *others])
+            answers.add(self.recognize(faces, [present] * len(faces))[0])
+        known = answers - {None}
+        return known.pop() if len(known) == 1 else None
+
+    def learn(self, views: Mapping[int, Tensor], table: Mapping[int, int], together: Together) -> None:
+        """Remember those who are in ``table``, and who of them met; see ``tell``."""
+        for number, person in table.items():
+            for view in views.get(number, ()):
+                self.remember(person, view)
+        present = set(table.values())
+        for number in together.keys() & table.keys():
+            for other in together[number] & table.keys():
+                self.meet({table[number], table[other]}, present)
 
     def remember(self, number: int, embedding: Tensor) -> None:
         """Learn what the person ``number`` looks like."""
-        known = self._known.setdefault(number, [])
+        known = self._known.setdefault(number, embedding[:0].reshape(0, len(embedding)))
         self._known.move_to_end(number)
         if len(known) < KEPT:
-            known.append(embedding)
-        if len(self._known) > PEOPLE:
+            self._known[number] = torch.cat([known, embedding[None]])
+        if len(self._known) > self._most:
             self._known.popitem(last=False)
+
+    def forget(self, number: int) -> None:
+        """Remember nothing of the person ``number``. Nobody else ever gets it."""
+        self._known.pop(number, None)
+        self.met = {pair for pair in self.met if number not in pair}
 
     def meet(self, seen: Collection[int], present: Collection[int]) -> None:
         """``seen`` are seen at the same time, while these are ``present``: nobody of them is another one of them."""
-        pairs = set(combinations(sorted(seen), 2)) - self._met
+        pairs = set(combinations(sorted(seen), 2)) - self.met
         if pairs:
             needed = self._known.keys() | present
-            self._met = {pair for pair in self._met | pairs if needed >= set(pair)}
+            self.met = {pair for pair in self.met | pairs if needed >= set(pair)}
 
 
 class Names:

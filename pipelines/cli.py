@@ -16,13 +16,14 @@ import click
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, ConfigError
-from pipelines import face_options, options
+from pipelines import face_options, key_options, options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
 from pipelines.proof import audit, bench, evaluate
 from pipelines.provenance import provenance
 from pipelines.record import report
+from pipelines.subjects import subjects
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 4)))
 
-Load = Callable[[Config], "Anonymizer"]
+Load = Callable[..., "Anonymizer"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: by custom 128 + SIGINT."""
@@ -65,11 +66,11 @@ class Cli(click.Group):
             signal.signal(signal.SIGTERM, before)
 
 
-def load(config: Config) -> Anonymizer:
+def load(config: Config, **subjects: Any) -> Anonymizer:
     """The boundary to the networks; ``main(obj=...)`` puts another in its place."""
     from anonymizer.anonymize import Anonymizer
 
-    return Anonymizer(config)
+    return Anonymizer(config, **subjects)
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -97,6 +98,7 @@ def main(context: click.Context, debug: bool) -> None:
 @options.inputs
 @options.files
 @options.replacing
+@key_options.linking
 @options.finding
 @options.videos
 @options.photographs
@@ -116,6 +118,7 @@ def run(
     retry: bool,
     workers: int | None,
     cluster: str | None,
+    key_file: Path | None,
     **settings: Any,
 ) -> None:
     """Anonymize photographs, videos, archives and tables of them, and folders.
@@ -131,10 +134,10 @@ def run(
 
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
     """
-    config, written = config_from(settings), output_from(settings)
+    config, written = config_from({**settings, "key": key_options.key_name(key_file, settings)}), output_from(settings)
     from pipelines.run import Run
 
-    asked = Run(inputs, output, reports, operator, force, retry, workers or 0, cluster, config, written)
+    asked = Run(inputs, output, reports, operator, force, retry, workers or 0, cluster, config, written, key_file)
     context.exit(0 if (asked.dry() if dry_run else asked.run(context.obj)) else 1)
 
 
@@ -212,7 +215,7 @@ def faces(
             click.echo(path)
 
 
-for command in (audit, bench, evaluate, models, provenance, report):
+for command in (audit, bench, evaluate, models, provenance, report, subjects):
     main.add_command(command)
 
 if __name__ == "__main__":

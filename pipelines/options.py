@@ -286,7 +286,8 @@ def config_from(settings: dict[str, Any]) -> Config:
     detect = replace(base.detect, detector=settings["detector"] or base.detect.detector)
     if (threshold := settings["threshold"]) is not None:
         detect = replace(detect, threshold=threshold, low=min(detect.low, threshold))
-    said = {name: settings[name] for name in ("method", "match", "occluders", "seed") if name in settings}
+    names = ("method", "match", "occluders", "seed", "key")
+    said = {name: settings[name] for name in names if name in settings}
     return replace(
         base,
         detect=detect,

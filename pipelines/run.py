@@ -12,11 +12,13 @@ from pathlib import Path
 import click
 
 from anonymizer.config import MACHINE, Config
+from anonymizer.errors import ConfigError
 from anonymizer.media.files import remove_partials
 from pipelines.batch import anonymize_all, persistently
 from pipelines.chain import HEAD, sealed
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, Kind, find
+from pipelines.keys import path_of
 from pipelines.labels import LabelFiles
 from pipelines.ledger import Ledger
 from pipelines.ledger_files import files_of, ledger_of
@@ -45,6 +47,10 @@ class Run:
         cluster: address of a Ray cluster.
         config: how faces are replaced.
         written: how outputs are written.
+        key_file: where the key of the subjects is, whom ``config`` names the key of.
+
+    Raises:
+        ConfigError: subjects cannot be known on a cluster.
     """
 
     inputs: Sequence[Place]
@@ -57,6 +63,12 @@ class Run:
     cluster: str | None = None
     config: Config = field(default_factory=Config)
     written: OutputConfig = field(default_factory=OutputConfig)
+    key_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.key_file and self.cluster is not None:
+            cause = "--key-file works on one machine, as its registry of subjects does: say --workers, not --cluster"
+            raise ConfigError(cause)
 
     def dry(self) -> bool:
         """Say what would be done; whether nothing stands against it."""
@@ -74,6 +86,7 @@ class Run:
         """Do it; whether all is done."""
         start = time.perf_counter()
         self._check_signer()
+        self._check_registry()
         found, tally = self._find(), Tally()
         with closing(Ledger(self._root, self._settings(), force=self.force)) as ledger:
             labels = LabelFiles(found)
@@ -104,7 +117,16 @@ class Run:
 
     def _find(self) -> Found:
         output = self._root or self.output
-        return find(self.inputs, [output, *files_of(output)] if output else ())
+        own = [self.key_file, path_of(self.key_file)] if self.key_file else []
+        return find(self.inputs, [*own, output, *files_of(output)] if output else own)
+
+    def _check_registry(self) -> None:
+        """Raise what the registry of subjects would, before any work; and say so if there is none yet."""
+        if self.key_file:
+            from pipelines.registry import Registry
+
+            if not Registry(self.key_file).read().known:
+                _tell([f"{path_of(self.key_file)}: nobody is known yet with this key"])
 
     def _settings(self) -> dict[str, object]:
         """All that decides how outputs look."""
@@ -168,6 +190,10 @@ class Run:
         generate = self.config.generate
         seeded = replace(generate, seed=secret if generate.seed is None else generate.seed)
         config = replace(self.config, generate=seeded)
+        if self.key_file:
+            from pipelines.registry import Registry
+
+            load = partial(load, subjects=Registry(self.key_file))
         if self.cluster is not None:
             return Cluster(load, config, self.cluster, count)
         return Local(load, config, count) if count else Alone(load, config)

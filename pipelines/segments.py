@@ -182,10 +182,12 @@ class Agree:
 
     def run(self, anonymizer: Anonymizer) -> None:
         """See ``Step``."""
+        _check_settings(self.work, anonymizer)
         marks = self._marks()
         segments = (Sightings.load(self.work.faces(number)) for number in range(len(self.work.segments)))
         known = agree(segments, [segment.own for segment in self.work.segments])
-        self.work.keep_people(Agreed(known.tables, known.looks, known.source, marks))
+        personas = anonymizer.cast(known.people)
+        self.work.keep_people(Agreed(known.tables, known.looks, personas, known.source, marks))
 
     def _marks(self) -> list[str]:
         return [mark_of(self.work.faces(number)) for number in range(len(self.work.segments))]
@@ -239,7 +241,12 @@ class Render:
         fresh = {segment.start - SETTLED - found.first for segment in self.work.segments[1:]}
         pairs = _paired(batches, found, timeline)
         return anonymizer.render(
-            pairs, agreed.looks, secret=self.work.secret(), source=bytes.fromhex(agreed.source), fresh=fresh
+            pairs,
+            agreed.looks,
+            personas=agreed.personas,
+            secret=self.work.secret(),
+            source=bytes.fromhex(agreed.source),
+            fresh=fresh,
         )
 
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from anonymizer.config import MACHINE, SEEDS, Config
 from anonymizer.errors import MediaError, PassingError, SeekError
+from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.media.encoders import container_for
-from anonymizer.media.files import cause_of, replacing
+from anonymizer.media.files import cause_of, replacing, state_of
 from anonymizer.media.output import check_writable
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
@@ -87,12 +88,14 @@ class Agreed:
     Attributes:
         tables: for each segment, the numbers in the whole video of those that it has itself.
         looks: what they seem like, by number in the whole video.
+        personas: of those who have one in all videos, by the same number.
         source: names the video.
         marks: of the files of faces that this is about, by segment.
     """
 
     tables: list[dict[int, int]]
     looks: dict[int, Look]
+    personas: dict[int, Persona]
     source: str
     marks: list[str]
 
@@ -120,7 +123,7 @@ class Split:
         Raises:
             MediaError: the source is not what it was when it was split, or the folder is gone.
         """
-        if _state(self.job.source.path) != self.state:
+        if state_of(self.job.source.path) != self.state:
             raise MediaError("the file was changed while it was worked on", path=self.job.source.path)
         values = self._read("timeline.json")
         return Timeline(Fraction(values["unit"]), tuple(values["times"]), tuple(values["keys"]))
@@ -138,7 +141,11 @@ class Split:
         values = self._read("people.json")
         tables = [{int(old): new for old, new in table.items()} for table in values.pop("tables")]
         looks = {int(number): Look(**look) for number, look in values.pop("looks").items()}
-        return Agreed(tables, looks, **values)
+        personas = {
+            int(number): Persona(seed, tuple(attributes), tuple(changes))
+            for number, (seed, attributes, changes) in values.pop("personas").items()
+        }
+        return Agreed(tables, looks, personas, **values)
 
     def keep_people(self, agreed: Agreed) -> None:
         """Write what ``people`` reads."""
@@ -225,7 +232,7 @@ def _found(
     path = job.source.path
     if container_for(job.target).format == UNDIVIDED:
         return None
-    state = _state(path)
+    state = state_of(path)
     try:
         timeline = Timeline.of(path)
     except SeekError:
@@ -266,11 +273,3 @@ def _fingerprint(job: Job, config: Config, output: OutputConfig, segments: tuple
 
 def _digits(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _state(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise MediaError(cause_of(error), path=path) from error
-    return status.st_size, status.st_mtime_ns

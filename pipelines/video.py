@@ -15,6 +15,7 @@ import click
 from anonymizer.batches import Frames
 from anonymizer.errors import LeakError
 from anonymizer.media.encoders import container_for
+from anonymizer.media.files import state_of
 from anonymizer.media.video import VideoReader
 from anonymizer.media.video_info import VideoInfo
 from anonymizer.media.video_writer import VideoWriter
@@ -27,6 +28,7 @@ from pipelines.settings import OutputConfig
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
+    from anonymizer.foreseen import Foreseen
 
 BATCHES_AHEAD = 2
 """Batches that wait between two threads: enough to keep both busy."""
@@ -45,6 +47,8 @@ def anonymize_video(job: Job, anonymizer: Anonymizer, output: OutputConfig) -> R
 def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> None:
     times: deque[Fraction] = deque()
     result.job.make_folder()
+    before = state_of(result.job.source.path)
+    foreseen = [_foreseen(result, anonymizer)] if anonymizer.subjects else []
     with (
         VideoReader(result.job.source.path) as reader,
         VideoWriter(
@@ -56,7 +60,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
             audio=output.audio,
         ) as writer,
         closing(prefetch(_read(reader, anonymizer.batch_size, times, result), BATCHES_AHEAD)) as frames,
-        closing(prefetch(anonymizer.stream(frames), BATCHES_AHEAD)) as stream,
+        closing(prefetch(anonymizer.stream(frames, *foreseen), BATCHES_AHEAD)) as stream,
         progress(Path(result.job.source.name).name, reader.info.frames, "frames") as advance,
     ):
         tell_left_out(reader.info, result.job.source.name)
@@ -66,7 +70,18 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
             with result.clock("encode"):
                 writer.write(done.frames)
             advance(len(done.frames))
+        if foreseen and state_of(result.job.source.path) != before:
+            raise LeakError("the file was changed while it was worked on")
         writer.close(marks_of(result, container_for(result.job.target).format, anonymizer.config, output))
+
+
+def _foreseen(result: Result, anonymizer: Anonymizer) -> Foreseen:
+    """Who is in the video."""
+    with (
+        VideoReader(result.job.source.path) as reader,
+        closing(prefetch(_read(reader, anonymizer.batch_size, deque(), result), BATCHES_AHEAD)) as frames,
+    ):
+        return anonymizer.foresee(frames)
 
 
 def tell_left_out(info: VideoInfo, name: str) -> None:

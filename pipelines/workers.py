@@ -23,7 +23,7 @@ from anonymizer.errors import AnonymizerError
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
 
-Load = Callable[[Config], "Anonymizer"]
+Load = Callable[..., "Anonymizer"]  # of a Config, and of subjects if there are any
 
 HOPELESS = 3  # times that every worker may die before one has its networks
 PATIENCE = 10.0  # seconds in which a worker that is told to end removes what is unfinished

@@ -19,7 +19,7 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
 from anonymizer.errors import DetectionError
 from anonymizer.evidence import Evidence
-from anonymizer.generate.base import Outcome
+from anonymizer.generate.base import Outcome, Persona
 from pipelines.cli import main
 
 BOX = (8, 8, 24, 24)
@@ -31,6 +31,7 @@ class FakeAnonymizer:
 
     device = torch.device("cpu")
     batch_size = 4
+    subjects = None
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
@@ -47,6 +48,9 @@ class FakeAnonymizer:
     def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
         for batch in batches:
             yield from (self.stills(batch[start : start + 3]) for start in range(0, len(batch), 3))
+
+    def cast(self, people: object) -> dict[int, Persona]:
+        return {}
 
     def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
         count = len(frames)

@@ -86,7 +86,7 @@ def test_of_those_who_met_no_more_is_remembered_than_of_people(two: People) -> N
     for _ in range(50):
         passer = two.stranger()
         two.meet([0, passer, 1], [passer, 0, 1])
-    assert two._met == {(0, 1), (0, passer), (1, passer)}
+    assert two.met == {(0, 1), (0, passer), (1, passer)}
 
 
 def test_of_two_faces_that_are_like_one_person_neither_is_known(two: People) -> None:

@@ -5,9 +5,12 @@ import hashlib
 from torch import Tensor
 
 
-def derive_seed(secret: int, source: bytes, number: int) -> int:
-    """The seed of the persona for the face ``number`` of the picture or video ``source``: keyed BLAKE2, 63 bits."""
-    key = secret.to_bytes(8, "big", signed=True)
+def derive_seed(secret: int | bytes, source: bytes, number: int) -> int:
+    """The seed of the persona for the face ``number`` of the picture or video ``source``: keyed BLAKE2, 63 bits.
+
+    Instead, ``source`` may be what names a registry, and ``number`` that of a subject in it; see ``subjects``.
+    """
+    key = secret if isinstance(secret, bytes) else secret.to_bytes(8, "big", signed=True)
     digest = hashlib.blake2b(source + number.to_bytes(8, "big", signed=True), key=key, digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -57,6 +57,19 @@ def cause_of(error: Exception) -> str:
     return " ".join(str(text).split())
 
 
+def state_of(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file, in bytes and nanoseconds.
+
+    Raises:
+        MediaError: it is gone.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise MediaError(cause_of(error), path=path) from error
+    return status.st_size, status.st_mtime_ns
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``, with its suffix, that takes its place when the block succeeds.

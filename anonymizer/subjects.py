@@ -1,0 +1,146 @@
+"""Who is who in all files that are worked on with one key: subjects, who keep their personas.
+
+A subject is known by embeddings, which only tell its number. The persona is drawn from the number and the key: it
+depends on nothing that was measured on the face, but for the coarse traits of ``--match``, as they were read first.
+
+Who is linked is decided by ``People``, with limits of their own: averages of several crops, as photographs of different
+years are further apart than views in one video. Measured by ``tests/bench/linking.py``, see there and ``LINK``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Protocol
+
+from torch import Tensor
+
+from anonymizer.batches import Faces, Frames
+from anonymizer.generate.base import Persona
+from anonymizer.generate.looks import Look
+from anonymizer.generate.seeds import derive_seed
+from anonymizer.identity import Recognizer, clearness
+from anonymizer.people import People
+
+LINK = 0.42  # distance of two embeddings below which they may be of one subject
+
+
+class Casting(Protocol):
+    """Gives subjects their personas.
+
+    Attributes:
+        key: tells the key from others, and nothing about it.
+    """
+
+    key: str
+
+    def cast(
+        self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
+    ) -> dict[int, Persona]:
+        """Link people with subjects; who is in doubt becomes a new one.
+
+        Args:
+            views: of all people of a photograph or a video who can be told, by number: embeddings ``(K, 128)``.
+            met: pairs of numbers, of those who were seen at the same time.
+            looks: by number, what people seem like; used if they are new.
+
+        Returns:
+            The persona of each, by number.
+
+        Raises:
+            AnonymizerError: it cannot be known who they are.
+        """
+        ...
+
+
+def cast_stills(
+    subjects: Casting, recognizer: Recognizer, frames: Frames, faces: Faces, looks: Sequence[Look]
+) -> dict[int, Persona]:
+    """The personas of those in independent pictures who can be told, by row of ``faces``."""
+    clear = (clearness(faces) > 0).nonzero()[:, 0]
+    embeddings = recognizer.embed(frames, faces[clear])
+    told = {row: view[None] for row, view in zip(clear.tolist(), embeddings, strict=True) if view.isfinite().all()}
+    personas: dict[int, Persona] = {}
+    for frame in sorted({int(faces.frame[row]) for row in told}):
+        views = {row: view for row, view in told.items() if faces.frame[row] == frame}
+        personas |= subjects.cast(views, set(combinations(sorted(views), 2)), dict(enumerate(looks)))
+    return personas
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is known of somebody, besides embeddings.
+
+    Attributes:
+        first, last: days on which files that show the subject were worked on.
+        look: what personas are drawn to suit: of the first file.
+    """
+
+    first: datetime.date
+    last: datetime.date
+    look: Look
+
+
+def nobody(known: Mapping[int, Tensor] | None = None) -> People:
+    """The people of a registry: all are remembered, at first those who are ``known`` by embeddings."""
+    return People(LINK, math.inf, known)
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """All subjects of one key, in memory.
+
+    Attributes:
+        name: random bytes, so that personas of another registry with the same key are others.
+        people: their embeddings, who of them met, and how many numbers were given.
+        known: what else is known of each, by number.
+    """
+
+    name: bytes
+    people: People = field(default_factory=nobody)
+    known: dict[int, Subject] = field(default_factory=dict)
+
+    @property
+    def state(self) -> object:
+        """Differs from what it was if there is anything new."""
+        return (
+            self.known.copy(),
+            {number: len(views) for number, views in self.people.embeddings.items()},
+            self.people.met.copy(),
+        )
+
+    def link(
+        self,
+        views: Mapping[int, Tensor],
+        met: Collection[tuple[int, int]],
+        looks: Mapping[int, Look],
+        today: datetime.date,
+    ) -> dict[int, int]:
+        """The subject of each; see ``Casting.cast``. What is new is learnt."""
+        together = {number: {other for pair in met if number in pair for other in pair} - {number} for number in views}
+        table: dict[int, int] = {}
+        for number in views:
+            known = self.people.tell(number, views, table, together)
+            subject = self.people.stranger() if known is None else known
+            seen = self.known.get(subject, Subject(today, today, looks.get(number, Look())))
+            self.known[subject] = replace(seen, last=max(seen.last, today))
+            table[number] = subject
+        self.people.learn(views, table, together)
+        return table
+
+    def persona(self, key: bytes, subject: int) -> Persona:
+        """Whom a subject is replaced by: the same with the same key, always."""
+        return Persona(derive_seed(key, self.name, subject), self.known[subject].look.attributes)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Remember nothing of these subjects; their numbers are never given again.
+
+        Raises:
+            KeyError: there is no such subject.
+        """
+        for number in numbers:
+            del self.known[number]
+            self.people.forget(number)
