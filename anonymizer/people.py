@@ -139,7 +139,7 @@ class People:
         """Learn what the person ``number`` looks like."""
         known = self._known.setdefault(number, embedding[:0].reshape(0, len(embedding)))
         self._known.move_to_end(number)
-        if len(known) < KEPT:
+        if len(known) < KEPT and not (known == embedding).all(1).any():
             self._known[number] = torch.cat([known, embedding[None]])
         if len(self._known) > self._most:
             self._known.popitem(last=False)

@@ -286,8 +286,7 @@ def config_from(settings: dict[str, Any]) -> Config:
     detect = replace(base.detect, detector=settings["detector"] or base.detect.detector)
     if (threshold := settings["threshold"]) is not None:
         detect = replace(detect, threshold=threshold, low=min(detect.low, threshold))
-    names = ("method", "match", "occluders", "seed", "key")
-    said = {name: settings[name] for name in names if name in settings}
+    said = {name: settings[name] for name in ("method", "match", "occluders", "seed", "key") if name in settings}
     return replace(
         base,
         detect=detect,

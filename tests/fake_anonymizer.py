@@ -31,9 +31,9 @@ class FakeAnonymizer:
 
     device = torch.device("cpu")
     batch_size = 4
-    subjects = None
+    subjects = None  # it knows nobody
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, subjects: object = None) -> None:
         self.config = config or Config()
         self.timings: dict[str, float] = defaultdict(float)
 
