@@ -1,11 +1,10 @@
 """Describes faces so that people can be told apart: how clear a view is, and 128 numbers for it.
 
-These embeddings are personal data: they are kept no longer than the work on the video that they come from.
+These embeddings are personal data: they are kept no longer than the work on the video that they come from, but for
+those of ``subjects``, which a user has asked for.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
@@ -24,23 +23,15 @@ DETAIL = 0.015  # contrast, from 0 to 1, of what is a tenth of a face large: blu
 TEMPLATE = torch.tensor([[47.40, 49.42], [102.29, 48.56], [74.04, 79.91], [53.23, 101.41], [97.20, 101.37]])
 
 
-def _crop(scale: float, degrees: float, *, mirrored: bool) -> Tensor:
-    """The map ``(2, 3)`` that enlarges and turns chips about their middle, and may mirror them."""
-    angle, side = math.radians(degrees), -1.0 if mirrored else 1.0
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    linear = torch.tensor([[side * cos, -side * sin], [sin, cos]])
+def _crop(scale: float, side: float) -> Tensor:
+    """The map ``(2, 3)`` that enlarges chips about their middle, and mirrors them if ``side`` is -1."""
+    linear = torch.tensor([[side * scale, 0.0], [0.0, scale]])
     middle = torch.full((2,), SIZE / 2)
     return torch.cat([linear, (middle - linear @ middle)[:, None]], dim=1)
 
 
-# as dlib's own jitter: mirrored, a little nearer or further, turned; the first leaves the chip as it is
-CROPS = torch.stack(
-    [
-        _crop(scale, degrees, mirrored=mirrored)
-        for scale, degrees in ((1.0, 0.0), (1.06, 3.0), (0.95, -3.0))
-        for mirrored in (False, True)
-    ]
-)
+# a little nearer and further, and mirrored, as by ``num_jitters`` of dlib; the first leaves the chip as it is
+CROPS = torch.stack([_crop(scale, side) for scale in (1.0, 0.9, 1.1) for side in (1.0, -1.0)])
 
 
 class Recognizer:

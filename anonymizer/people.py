@@ -46,7 +46,7 @@ class People:
     So a person may have got several numbers; then the first one goes on.
 
     Args:
-        link: distance of two embeddings below which they may be of one person.
+        link, margin: of two embeddings; see ``recognize``.
         most: how many are remembered; then those are forgotten who were not seen for longest.
         known: embeddings of those who are remembered already, by number.
 
@@ -57,12 +57,18 @@ class People:
         count: numbers that were given.
     """
 
-    def __init__(self, link: float = LINK, most: float = PEOPLE, known: Mapping[int, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        link: float = LINK,
+        margin: float = MARGIN,
+        most: float = PEOPLE,
+        known: Mapping[int, Tensor] | None = None,
+    ) -> None:
         self.looks: dict[int, Look] = {}
         self.doubtful: set[int] = set()
         self.met: set[tuple[int, int]] = set()
         self.count = 0
-        self._link, self._most = link, most
+        self._link, self._margin, self._most = link, margin, most
         self._known: OrderedDict[int, Tensor] = OrderedDict(known or {})  # who was seen last is last
 
     def stranger(self) -> int:
@@ -78,7 +84,7 @@ class People:
     def recognize(self, embeddings: Tensor, present: Sequence[Collection[int]]) -> list[int | None]:
         """Whose faces ``embeddings (N, 128)`` are, which are seen at the same time: a number, or None if in doubt.
 
-        A face is that of a person if it is nearer than ``link``, and by ``MARGIN`` nearer than to everybody else and
+        A face is that of a person if it is nearer than ``link``, and by ``margin`` nearer than to everybody else and
         than all other faces, and if the person is not among those ``present`` elsewhere while this face is. Several
         who are all nearer than ``link``, and never met, are one person.
         """
@@ -100,7 +106,7 @@ class People:
         nearest = away[row].min()
         if not nearest < self._link:
             return None
-        close = away <= nearest + MARGIN
+        close = away <= nearest + self._margin
         numbers = [number for number, like in zip(self._known, close[row].tolist(), strict=True) if like]
         alone = close[:, close[row]].any(1).sum() == 1 and not set(numbers) & set(present)
         one = (away[row, close[row]] < self._link).all() and self.met.isdisjoint(combinations(sorted(numbers), 2))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Protocol
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer.batches import Faces, Frames
@@ -25,7 +26,8 @@ from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import Recognizer, clearness
 from anonymizer.people import People
 
-LINK = 0.42  # distance of two embeddings below which they may be of one subject
+LINK = 0.3  # distance of two embeddings of length 1 below which they may be of one subject
+MARGIN = 0.06  # by which all others must be further away
 
 
 class Casting(Protocol):
@@ -86,7 +88,7 @@ class Subject:
 
 def nobody(known: Mapping[int, Tensor] | None = None) -> People:
     """The people of a registry: all are remembered, at first those who are ``known`` by embeddings."""
-    return People(LINK, math.inf, known)
+    return People(LINK, MARGIN, math.inf, known)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Subjects:
         today: datetime.date,
     ) -> dict[int, int]:
         """The subject of each; see ``Casting.cast``. What is new is learnt."""
+        views = {number: F.normalize(view, dim=1).half().float() for number, view in views.items()}
         together = {number: {other for pair in met if number in pair for other in pair} - {number} for number in views}
         table: dict[int, int] = {}
         for number in views:

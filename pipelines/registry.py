@@ -75,8 +75,7 @@ class Registry:
             subjects = self._read()
             before = subjects.state
             self._known = None  # until it is written
-            rounded = {number: view.half().float() for number, view in views.items()}  # as they are written
-            table = subjects.link(rounded, met, looks, datetime.datetime.now(datetime.UTC).date())
+            table = subjects.link(views, met, looks, datetime.datetime.now(datetime.UTC).date())
             self._known = self._write(subjects) if subjects.state != before else (_state(self.path), subjects)
         return {number: subjects.persona(self._key.seeds, subject) for number, subject in table.items()}
 
