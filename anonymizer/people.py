@@ -1,7 +1,8 @@
 """Numbers the people of a video: a person who comes back has the same number.
 
 What is known of people is personal data: it lives in memory, as long as the video that it comes from; of a long video
-that is done in segments also in files that are deleted with them, see ``sightings``.
+that is done in segments also in files that are deleted with them, see ``sightings``; for longer, if a user asks for
+that, in a registry of ``subjects``.
 
 How strict ``LINK`` and ``MARGIN`` are, measured by ``tests/bench/linking.py`` on 400 people of Labeled Faces in the
 Wild, with the photographs as they are and, in brackets, reduced to faces of 41 pixels: 0.0007% (0.0011%) of the pairs
