@@ -85,6 +85,8 @@ class People:
     def recognize(self, embeddings: Tensor, present: Sequence[Collection[int]]) -> list[int | None]:
         """Whose faces ``embeddings (N, 128)`` are, which are seen at the same time: a number, or None if in doubt.
 
+        Only as many are told as there are entries of ``present``.
+
         A face is that of a person if it is nearer than ``link``, and by ``margin`` nearer than to everybody else and
         than all other faces, and if the person is not among those ``present`` elsewhere while this face is. Several
         who are all nearer than ``link``, and never met, are one person.
@@ -108,7 +110,8 @@ class People:
         if not nearest < self._link:
             return None
         close = away <= nearest + self._margin
-        numbers = [number for number, like in zip(self._known, close[row].tolist(), strict=True) if like]
+        people = list(self._known)
+        numbers = [people[place] for place in close[row].nonzero()[:, 0].tolist()]
         alone = close[:, close[row]].any(1).sum() == 1 and not set(numbers) & set(present)
         one = (away[row, close[row]] < self._link).all() and self.met.isdisjoint(combinations(sorted(numbers), 2))
         return min(numbers) if alone and one else None
@@ -128,7 +131,7 @@ class People:
         answers = set()
         for view in views.get(number, ()):
             faces = torch.cat([view[None], *others])
-            answers.add(self.recognize(faces, [present] * len(faces))[0])
+            answers |= {*self.recognize(faces, [present])}  # of the first only; the others are compared with it
         known = answers - {None}
         return known.pop() if len(known) == 1 else None
 
@@ -137,10 +140,9 @@ class People:
         for number, person in table.items():
             for view in views.get(number, ()):
                 self.remember(person, view)
-        present = set(table.values())
-        for number in together.keys() & table.keys():
-            for other in together[number] & table.keys():
-                self.meet({table[number], table[other]}, present)
+        here = together.keys() & table.keys()
+        pairs = {(table[one], table[other]) for one in here for other in together[one] & here}
+        self._keep_apart({(one, other) for one, other in pairs if one < other}, set(table.values()))
 
     def remember(self, number: int, embedding: Tensor) -> None:
         """Learn what the person ``number`` looks like."""
@@ -158,8 +160,10 @@ class People:
 
     def meet(self, seen: Collection[int], present: Collection[int]) -> None:
         """``seen`` are seen at the same time, while these are ``present``: nobody of them is another one of them."""
-        pairs = set(combinations(sorted(seen), 2)) - self.met
-        if pairs:
+        self._keep_apart(set(combinations(sorted(seen), 2)), present)
+
+    def _keep_apart(self, pairs: set[tuple[int, int]], present: Collection[int]) -> None:
+        if not pairs <= self.met:
             needed = self._known.keys() | present
             self.met = {pair for pair in self.met | pairs if needed >= set(pair)}
 

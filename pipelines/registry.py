@@ -25,7 +25,6 @@ import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -208,7 +207,7 @@ def _packed(subjects: Subjects) -> bytes:
         "name": subjects.name.hex(),
         "count": people.count,
         "subjects": [
-            (number, known.first.isoformat(), known.last.isoformat(), asdict(known.look))
+            (number, known.first.isoformat(), known.last.isoformat(), vars(known.look))
             for number, known in subjects.known.items()
         ],
     }
