@@ -26,8 +26,8 @@ from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import Recognizer, clearness
 from anonymizer.people import People
 
-LINK = 0.3  # distance of two embeddings of length 1 below which they may be of one subject
-MARGIN = 0.06  # by which all others must be further away
+LINK = 0.29  # distance of two embeddings of length 1 below which they may be of one subject
+MARGIN = 0.05  # by which all others must be further away
 
 
 class Casting(Protocol):

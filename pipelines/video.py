@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -80,8 +80,15 @@ def _foreseen(result: Result, anonymizer: Anonymizer) -> Foreseen:
     with (
         VideoReader(result.job.source.path) as reader,
         closing(prefetch(_read(reader, anonymizer.batch_size, deque(), result), BATCHES_AHEAD)) as frames,
+        progress(f"{Path(result.job.source.name).name}: who is who", reader.info.frames, "frames") as advance,
     ):
-        return anonymizer.foresee(frames)
+        return anonymizer.foresee(_told(frames, advance))
+
+
+def _told(batches: Iterable[Frames], advance: Callable[[int], object]) -> Iterator[Frames]:
+    for batch in batches:
+        yield batch
+        advance(len(batch))
 
 
 def tell_left_out(info: VideoInfo, name: str) -> None:

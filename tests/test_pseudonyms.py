@@ -24,7 +24,7 @@ from anonymizer.generate.condition import load_condition
 from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.identity import Recognizer
-from anonymizer.subjects import LINK
+from anonymizer.people import LINK
 from pipelines.inputs import Kind, Source
 from pipelines.keys import new_key, path_of
 from pipelines.plan import Job
