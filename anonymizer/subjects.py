@@ -3,8 +3,11 @@
 A subject is known by embeddings, which only tell its number. The persona is drawn from the number and the key: it
 depends on nothing that was measured on the face, but for the coarse traits of ``--match``, as they were read first.
 
-Who is linked is decided by ``People``, with limits of their own: averages of several crops, as photographs of different
-years are further apart than views in one video. Measured by ``tests/bench/linking.py``, see there and ``LINK``.
+Who is linked is decided by ``People``, by means of six crops a face, of length 1, with limits of their own. Measured by
+``tests/bench/linking.py`` on 386 people of Labeled Faces in the Wild, two photographs each, in ten random orders, with
+the photographs as they are and, in brackets, reduced to faces of 41 pixels: none (0.08%) of the photographs get the
+subject of another person, and 44% (51%) of the people two subjects. With ``LINK`` at 0.30 it would be 0.18% and 38%, at
+0.32 0.71% and 31%. One crop each, as it is, with the limits of ``people``: 0.04% and 64%.
 """
 
 from __future__ import annotations
