@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anonymizer.batches import Frames
-from anonymizer.errors import LeakError
+from anonymizer.errors import LeakError, MediaError
 from anonymizer.media.encoders import container_for
 from anonymizer.media.files import state_of
 from anonymizer.media.video import VideoReader
@@ -71,7 +71,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
                 writer.write(done.frames)
             advance(len(done.frames))
         if foreseen and state_of(result.job.source.path) != before:
-            raise LeakError("the file was changed while it was worked on")
+            raise MediaError("the file was changed while it was worked on")
         writer.close(marks_of(result, container_for(result.job.target).format, anonymizer.config, output))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig
 from anonymizer.detect import DETECTORS
 from anonymizer.errors import ConfigError, LeakError
+from anonymizer.foreseen import Foreseen
 from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.looks import Look
@@ -215,6 +216,23 @@ def test_a_video_must_be_seen_twice_and_be_the_same(
     for others in ([late], [frames, frames], [frames[:3]], []):
         with pytest.raises(LeakError, match="looked at before"):
             list(anonymizer.stream(others, foreseen))
+
+
+def test_a_video_that_changes_while_it_is_seen_is_not_written(
+    hired: tuple[Anonymizer, Recording], views: dict[int, list[Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anonymizer, _ = hired
+    job = as_job(film(tmp_path / "a.mkv", [wall(views[ANN][0])] * 4))
+    foresee = anonymizer.foresee
+
+    def touching(batches: Iterable[Frames]) -> Foreseen:
+        foreseen = foresee(batches)
+        os.utime(job.source.path, ns=(0, 0))
+        return foreseen
+
+    monkeypatch.setattr(anonymizer, "foresee", touching)
+    assert "changed while" in (anonymize_video(job, anonymizer, OutputConfig()).error or "")
+    assert not job.target.exists()
 
 
 # The command
