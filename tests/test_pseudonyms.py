@@ -26,6 +26,7 @@ from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.identity import Recognizer
 from anonymizer.people import LINK
+from anonymizer.subjects import Subjects
 from pipelines.inputs import Kind, Source
 from pipelines.keys import new_key, path_of
 from pipelines.plan import Job
@@ -91,8 +92,11 @@ def film(path: Path, pictures: list[Tensor]) -> Path:
 
 @pytest.fixture(scope="module")
 def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a registry with nobody in it, the same in each run of the tests."""
     path = tmp_path_factory.mktemp("keys") / "my.key"
-    new_key(path)
+    path.touch(0o600)
+    path.write_bytes(bytes(range(32)))
+    Registry(path)._write(Subjects(bytes(16)))
     return path
 
 
@@ -129,8 +133,9 @@ def test_a_person_has_one_persona_in_photographs_and_videos(
         faces = faces[faces.boxes[:, 0].argsort()]
         seen.append(Recognizer(CPU).embed(frames, faces))
     (ann_1, bea_1), (cleo_2, ann_2) = seen
-    assert (ann_1 - ann_2).norm() < LINK + 0.1
-    assert min((ann_1 - bea_1).norm(), (ann_2 - cleo_2).norm()) > LINK + 0.1
+    same = (ann_1 - ann_2).norm()
+    assert same < LINK
+    assert same < 0.8 * min((ann_1 - bea_1).norm(), (ann_2 - cleo_2).norm())
     # the first, empty frames tell nothing yet, and who is small at first is known from the start
     small = torch.nn.functional.interpolate(views[ANN][0].permute(2, 0, 1)[None].float(), 30)[0].byte().permute(1, 2, 0)
     far = wall(torch.full_like(views[ANN][0], 128))
@@ -268,7 +273,10 @@ def test_workers_share_the_registry(run: Run, views: dict[int, list[Tensor]]) ->
         assert secret.encode() not in Path("in_anonymized.ledger").read_bytes()
     second = run("run", "in/3.png", "-o", "again.png", "--key-file", "my.key", load=None)
     assert "nobody is known yet" not in second.stderr
-    assert Path("again.png").read_bytes() == Path("in_anonymized/3.png").read_bytes()
+    before, again, original = (
+        np.asarray(Image.open(path), np.int64) for path in ("in_anonymized/3.png", "again.png", "in/3.png")
+    )
+    assert np.abs(before - again).mean() < 0.1 * np.abs(before - original).mean()  # but for rounding
 
 
 def no_networks(config: object) -> None:
