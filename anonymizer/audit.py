@@ -110,26 +110,22 @@ class Audit:
         people = faces.tracks.tolist()
         real, new = self._recognizer.embed(frames, faces), self._recognizer.embed(done, faces)
         scenes = [0] * len(faces) if self.moving else faces.frame.tolist()
-        self._real |= {who: (scene, row) for who, scene, row in zip(people, scenes, real, strict=True)}
-        limits = torch.tensor(
-            [
-                [self._limit(who, scene, other) for other in self._real]
-                for who, scene in zip(people, scenes, strict=True)
-            ]
-        )
-        known = torch.stack([embedding for _, embedding in self._real.values()])
-        alike = (torch.cdist(new, known) < limits).any(1).tolist()
-        seen = (real + new).isfinite().all(1).tolist()
+        seen = (real + new).isfinite().all(1)
+        for row in seen.nonzero()[:, 0].tolist():
+            self._real[people[row]] = scenes[row], real[row]
+        alike = [bool(seen[row]) and self._is_alike(who, scenes[row], new[row]) for row, who in enumerate(people)]
         for row, who in enumerate(people):
             if not alike[row]:
                 self._due[who] = frames.times[int(faces.frame[row])] + (EVERY if seen[row] else SOON)
         return {who: Outcome.SIMILAR for who, is_alike in zip(people, alike, strict=True) if is_alike}
 
-    def _limit(self, who: int, scene: int, other: int) -> float:
-        """The distance that the new face of somebody must have from the real face of another one, or from their own."""
-        if who == other:
-            return SAME
-        return ANOTHER if self._real[other][0] == scene else 0.0
+    def _is_alike(self, who: int, scene: int, new: Tensor) -> bool:
+        """Whether a new face ``(128,)`` is too near to the real one, or to another one of the same scene."""
+        return any(
+            bool((new - real).norm() < (SAME if other == who else ANOTHER))
+            for other, (place, real) in self._real.items()
+            if place == scene
+        )
 
 
 def unchanged(frames: Frames, done: Frames, faces: Faces) -> Tensor:
