@@ -272,7 +272,8 @@ class Anonymizer:
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
     def _audit(self, *, moving: bool) -> Audit | None:
-        return Audit(self._recognizer, moving=moving) if self._recognizer else None
+        lasting = self.subjects is not None
+        return Audit(self._recognizer, moving=moving, lasting=lasting) if self._recognizer else None
 
     def _replace(
         self,

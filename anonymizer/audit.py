@@ -24,7 +24,7 @@ from anonymizer import geometry
 from anonymizer.batches import Faces, Frames
 from anonymizer.generate.base import Outcome, Persona
 from anonymizer.generate.seeds import derive_seed
-from anonymizer.identity import SMALLEST, Recognizer, clearness
+from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
 ANOTHER = 0.5  # the same for everybody else: among many people somebody always is a little alike
@@ -43,10 +43,13 @@ class Audit:
     Args:
         recognizer: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
+        lasting: whether people have the same personas in other files: then these stay unless they are as near as
+            nobody else may be, and who fails is covered.
     """
 
-    def __init__(self, recognizer: Recognizer, *, moving: bool) -> None:
+    def __init__(self, recognizer: Recognizer, *, moving: bool, lasting: bool = False) -> None:
         self._recognizer, self.moving = recognizer, moving
+        self._most, self._same = (0, ANOTHER) if lasting else (TRIES, SAME)
         self._tries: Counter[int] = Counter()  # by person
         self._covered: dict[int, Outcome] = {}  # those who failed too often
         self._due: dict[int, Fraction] = {}  # when a person is looked at again
@@ -81,7 +84,7 @@ class Audit:
         failed = {people[row]: Outcome.UNCHANGED for row in same}
         rows = self._sample(frames, faces, made, {*failed, *self._covered})
         failed |= self._likenesses(frames, done, faces[rows])
-        again = {who for who in failed if self._tries[who] < TRIES and who not in self._covered}
+        again = {who for who in failed if self._tries[who] < self._most and who not in self._covered}
         self._tries.update(again)
         self._covered |= {who: why for who, why in failed.items() if who not in again}
         refused = {**failed, **self._covered}
@@ -108,7 +111,7 @@ class Audit:
         if not len(faces):
             return {}
         people = faces.tracks.tolist()
-        real, new = self._recognizer.embed(frames, faces), self._recognizer.embed(done, faces)
+        real, new = (self._recognizer.embed(pictures, faces, PLAIN) for pictures in (frames, done))
         scenes = [0] * len(faces) if self.moving else faces.frame.tolist()
         seen = (real + new).isfinite().all(1)
         for row in seen.nonzero()[:, 0].tolist():
@@ -122,7 +125,7 @@ class Audit:
     def _is_alike(self, who: int, scene: int, new: Tensor) -> bool:
         """Whether a new face ``(128,)`` is too near to the real one, or to another one of the same scene."""
         return any(
-            bool((new - real).norm() < (SAME if other == who else ANOTHER))
+            bool((new - real).norm() < (self._same if other == who else ANOTHER))
             for other, (place, real) in self._real.items()
             if place == scene
         )

@@ -34,6 +34,9 @@ def _crop(scale: float, side: float) -> Tensor:
 CROPS = torch.stack([_crop(scale, side) for scale in (1.0, 0.9, 1.1) for side in (1.0, -1.0)])
 
 
+PLAIN = CROPS[:1]
+
+
 class Recognizer:
     """Embeds faces: those of one person lie close together. All faces of a batch in one forward pass.
 
@@ -42,12 +45,18 @@ class Recognizer:
         crops: ``(C, 2, 3)``, maps of chips; the embeddings of all that they make of a face are averaged.
     """
 
-    def __init__(self, device: torch.device, crops: Tensor = CROPS[:1]) -> None:
+    def __init__(self, device: torch.device, crops: Tensor = PLAIN) -> None:
         self._network = engines.compile(weights.load("identity"), device, torch.rand(2, 3, SIZE, SIZE))
         self._crops = crops
 
-    def embed(self, frames: Frames, faces: Faces) -> Tensor:
-        """Embeddings of ``faces``, row by row: ``(N, 128)`` float32 on the host, NaN where too little is to be seen."""
+    def embed(self, frames: Frames, faces: Faces, crops: Tensor | None = None) -> Tensor:
+        """Embeddings of ``faces``, row by row: ``(N, 128)`` float32 on the host, NaN where too little is to be seen.
+
+        Args:
+            frames: the pictures.
+            faces: where to look.
+            crops: maps of chips in place of the usual ones.
+        """
         found = torch.full((len(faces), EMBEDDING), torch.nan)
         upright = to_chip(faces.landmarks)
         chips = geometry.cut_patches(frames.pixels, faces.frame, upright, SIZE)
@@ -56,7 +65,7 @@ class Recognizer:
             rows = detailed.cpu()
             others = [
                 geometry.cut_patches(frames.pixels, faces.frame[rows], _chained(upright[rows], crop), SIZE)
-                for crop in self._crops[1:]
+                for crop in (self._crops if crops is None else crops)[1:]
             ]
             found[rows] = torch.stack([self._network(some).cpu() for some in (chips[detailed], *others)]).mean(0)
         return found

@@ -114,23 +114,24 @@ class Scripted:
         self._parts = [real, new]
         self.looks = 0
 
-    def embed(self, frames: Frames, faces: Faces) -> Tensor:
+    def embed(self, frames: Frames, faces: Faces, crops: Tensor) -> Tensor:
         self.looks += 1
         self._parts.reverse()
         return self._parts[1][faces.tracks]
 
 
-def judge(recognizer: Scripted, picture: Tensor, frame: Tensor, moving: bool, seconds: int = 0) -> list[Outcome]:
+def judge(
+    recognizer: Scripted, picture: Tensor, frame: Tensor, *, moving: bool, lasting: bool = False, seconds: int = 0
+) -> tuple[list[Outcome], Tensor]:
     """Two faces of grey noise, in frames 0 and 1 or in the same one, and what is said of them."""
-    audit = Audit(recognizer, moving=moving)  # type: ignore[arg-type]
+    audit = Audit(recognizer, moving=moving, lasting=lasting)  # type: ignore[arg-type]
     boxes = torch.tensor([[0.0, 0.0, 100.0, 100.0], [150.0, 0.0, 250.0, 100.0]])
     faces = Faces(frame, boxes, boxes.reshape(2, 2, 2)[:, [0] * 5], torch.ones(2), torch.arange(2), frame >= 0)
     for number in range(25 * seconds + 1):
         times = (Fraction(number, 25),) * 2
         before = Frames(picture[None].repeat(2, 1, 1, 1), times)
         judged, again = audit.judge(before, Frames(before.pixels.flip(1, 2), times), faces, [Outcome.GENERATED] * 2)
-        assert again.tolist() == [outcome is Outcome.SIMILAR for outcome in judged]
-    return judged
+    return judged, again
 
 
 ONE, OTHER = torch.eye(128)[:2]
@@ -154,9 +155,19 @@ def test_who_is_too_similar(
     """The first new face is at a distance from the real face of one of two people."""
     real = torch.stack([ONE, OTHER])
     new = torch.stack([real[whose] + distance * FAR[0], FAR[1]])
-    judged = judge(Scripted(real, new), picture, torch.tensor([0, 0 if together else 1]), moving)
+    judged, again = judge(Scripted(real, new), picture, torch.tensor([0, 0 if together else 1]), moving=moving)
     seen = refused or (moving and not together)  # of a video all people count, whenever they are seen
     assert judged == [Outcome.SIMILAR if seen else Outcome.GENERATED, Outcome.GENERATED]
+    assert again.tolist() == [seen, False]
+
+
+def test_personas_that_last_stay_or_are_covered(picture: Tensor) -> None:
+    real = torch.stack([ONE, OTHER])
+    for distance, outcome in ((0.51, Outcome.GENERATED), (0.49, Outcome.SIMILAR)):
+        new = torch.stack([ONE + distance * FAR[0], FAR[1]])
+        judged, again = judge(Scripted(real, new), picture, torch.tensor([0, 0]), moving=False, lasting=True)
+        assert judged == [outcome, Outcome.GENERATED]
+        assert not again.any()
 
 
 def test_how_often_faces_are_looked_at_is_bounded(picture: Tensor) -> None:
