@@ -212,10 +212,11 @@ class Anonymizer:
             personas: of those who have one in all videos, by number.
             secret: what personas are drawn from; by default the seed of the settings, or this object's own secret.
             source: names the video, so that every video has its own personas; by default its first picture of a face.
+                With it these frames are only a part of the video, and personas last: the audit draws no others.
             fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
         """
         secret = self._secret if secret is None else secret
-        steady, chooser, audit = Steady(), Chooser(fresh), self._audit(moving=True)
+        steady, chooser, audit = Steady(), Chooser(fresh), self._audit(moving=True, lasting=bool(source))
         known = personas or {}
         with (
             closing(prefetch(tracked, BATCHES_AHEAD)) as found,
@@ -271,8 +272,8 @@ class Anonymizer:
         with self._clock("mesh"):
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
-    def _audit(self, *, moving: bool) -> Audit | None:
-        lasting = self.subjects is not None
+    def _audit(self, *, moving: bool, lasting: bool = False) -> Audit | None:
+        lasting |= self.subjects is not None
         return Audit(self._recognizer, moving=moving, lasting=lasting) if self._recognizer else None
 
     def _replace(
@@ -296,23 +297,24 @@ class Anonymizer:
         self, frames: Frames, belief: Belief, personas: list[Persona], audit: Audit
     ) -> tuple[Frames, list[Outcome]]:
         """New faces; those that the audit refuses are drawn again as somebody else, over the first ones."""
-        faces = belief.faces if audit.moving else replace(belief.faces, tracks=torch.arange(len(belief.faces)))
-        done, outcomes = self._paint(frames, frames, belief, audit.cast(faces, personas))
-        outcomes, again = self._judge(audit, frames, done, faces, outcomes)
+        named = audit.named(belief)
+        done, outcomes = self._paint(frames, frames, belief, audit.cast(named.faces, personas))
+        outcomes, again = self._judge(audit, frames, done, named, outcomes)
         while again.any():
             rows = again.nonzero()[:, 0]
-            cast = audit.cast(faces[rows], [personas[row] for row in rows.tolist()])
+            part = named.of(rows)
+            cast = audit.cast(part.faces, [personas[row] for row in rows.tolist()])
             done, redone = self._paint(frames, done, belief.of(rows), cast)
-            redone, again[rows] = self._judge(audit, frames, done, faces[rows], redone)
+            redone, again[rows] = self._judge(audit, frames, done, part, redone)
             for row, outcome in zip(rows.tolist(), redone, strict=True):
                 outcomes[row] = outcome
         return done, outcomes
 
     def _judge(
-        self, audit: Audit, frames: Frames, done: Frames, faces: Faces, outcomes: list[Outcome]
+        self, audit: Audit, frames: Frames, done: Frames, belief: Belief, outcomes: list[Outcome]
     ) -> tuple[list[Outcome], Tensor]:
         with self._clock("audit"):
-            return audit.judge(frames, done, faces, outcomes)
+            return audit.judge(frames, done, belief, outcomes)
 
     def _paint(
         self, frames: Frames, onto: Frames, belief: Belief, personas: list[Persona]

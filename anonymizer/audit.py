@@ -1,143 +1,190 @@
 """Holds what is about to leave against what came in: no real face is left, and nobody is shown who is really there.
 
-It looks at the two pictures only, whatever made the second one:
+It looks at the two pictures, whatever made the second one:
 
-- Every face that is said to be generated must look different: the brightness of the two, on a coarse grid, must not
-  follow the same pattern.
+- In every face that is said to be generated, details of the real face must be gone: of the middle of the face, cell by
+  cell, what is finer than light and shade must not follow the same pattern, but where something that stands before
+  the face was kept. A face of which three cells or more are the same is covered in that frame.
 - To dlib's recognizer the new face must be neither the real one nor anybody else of the same picture or video. In
   videos faces are sampled, as that takes time: each person when first seen well enough, and then every few seconds.
 
-Who does not pass gets another persona, and after a few of them is covered. That is a safety net: privacy comes from
-what new faces do not take from the real ones, and other recognizers see other things.
+Who is too similar in a picture, or when a video first shows them, gets another persona, a few times. Later in a video
+they keep it, and are covered where they are far too similar.
+
+That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
+things.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry
-from anonymizer.batches import Faces, Frames
+from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import Outcome, Persona
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
+from anonymizer.mesh import crop_of_mesh
+from anonymizer.networks.occlusion_net import SIZE
+from anonymizer.trust import Belief
 
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
-ANOTHER = 0.5  # the same for everybody else: among many people somebody always is a little alike
-ALIKE = 0.96  # correlation from which a face was not replaced; of 170 new faces with the real ones it was 0.89 at most
-GRID = 24  # cells along the side of the box of a face that are compared
+FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
 TRIES = 3  # personas after the first one
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
+
+GRID, HEIGHT = 48, 0.75  # pixels along the side of the square that is compared, and this over the height of the face
+COLUMNS = slice(8, 40)  # of the square, from eye to eye
+ROWS, ACROSS = 4, 4  # cells
+LIGHT = 5  # pixels: what is larger is light and shade
+DETAIL = 0.004  # of 1, standard deviation of what is finer, from which a cell tells anything
+ALIKE, CELLS = 0.96, 3  # correlation from which a cell is the same, and how many of them are one too many
+HIDDEN = 0.3  # chance from which something stands before the face
 
 MADE = (Outcome.GENERATED, Outcome.AVERAGE)
 REFUSED = (Outcome.UNCHANGED, Outcome.SIMILAR)
 
 
 class Audit:
-    """Remembers who did not pass, and what the real people look like. One for each video or batch of pictures.
+    """Remembers what real people look like, and whose personas are settled. One for each video or batch of pictures.
 
     Args:
         recognizer: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
-        lasting: whether people have the same personas in other files: then these stay unless they are as near as
-            nobody else may be, and who fails is covered.
+        lasting: whether people have the same personas elsewhere, too: these are settled.
     """
 
     def __init__(self, recognizer: Recognizer, *, moving: bool, lasting: bool = False) -> None:
-        self._recognizer, self.moving = recognizer, moving
-        self._most, self._same = (0, ANOTHER) if lasting else (TRIES, SAME)
+        self._recognizer, self._moving, self._lasting = recognizer, moving, lasting
         self._tries: Counter[int] = Counter()  # by person
-        self._covered: dict[int, Outcome] = {}  # those who failed too often
+        self._settled: set[int] = set()  # those who were shown
         self._due: dict[int, Fraction] = {}  # when a person is looked at again
         self._real: dict[int, tuple[int, Tensor]] = {}  # the picture, 0 in videos, and the embedding of the real face
 
+    def named(self, belief: Belief) -> Belief:
+        """Faces with the numbers by which this knows people: in pictures, their rows."""
+        if self._moving:
+            return belief
+        return replace(belief, faces=replace(belief.faces, tracks=torch.arange(len(belief.faces))))
+
     def cast(self, faces: Faces, personas: Sequence[Persona]) -> list[Persona]:
-        """The personas that are to be drawn for faces, whose ``tracks`` tell people apart: others for who failed."""
+        """The personas that are to be drawn for ``named`` faces: others for those who failed."""
         return [
             persona._replace(seed=derive_seed(persona.seed, b"another", tries)) if tries else persona
             for tries, persona in zip((self._tries[who] for who in faces.tracks.tolist()), personas, strict=True)
         ]
 
     def judge(
-        self, frames: Frames, done: Frames, faces: Faces, outcomes: Sequence[Outcome]
+        self, frames: Frames, done: Frames, belief: Belief, outcomes: Sequence[Outcome]
     ) -> tuple[list[Outcome], Tensor]:
         """Look at faces that were replaced.
 
         Args:
             frames: as they came in.
             done: the same with new faces.
-            faces: where these are; their ``tracks`` tell people apart.
+            belief: these faces, ``named``.
             outcomes: what became of each.
 
         Returns:
-            the outcomes, with one of ``REFUSED`` for all generated faces of those who fail in this batch, or failed too
-            often; and which of these, ``(N,)`` bool, may be tried again with what ``cast`` says then. The others have
-            to be covered.
+            the outcomes, with one of ``REFUSED`` for generated faces that must not be shown; and which of these,
+            ``(N,)`` bool, may be tried again with what ``cast`` says then. The others have to be covered.
         """
-        people = faces.tracks.tolist()
+        people = belief.faces.tracks.tolist()
         made = torch.tensor([outcome in MADE for outcome in outcomes], dtype=torch.bool)
-        same = (made & unchanged(frames, done, faces)).nonzero()[:, 0].tolist()
-        failed = {people[row]: Outcome.UNCHANGED for row in same}
-        rows = self._sample(frames, faces, made, {*failed, *self._covered})
-        failed |= self._likenesses(frames, done, faces[rows])
-        again = {who for who in failed if self._tries[who] < self._most and who not in self._covered}
+        same = made & unchanged(frames, done, belief)
+        similar = self._similar(frames, done, belief.faces, made & ~same)
+        again = {who for who in similar if self._has_another(who)}
         self._tries.update(again)
-        self._covered |= {who: why for who, why in failed.items() if who not in again}
-        refused = {**failed, **self._covered}
+        refused = made & torch.tensor([who in similar for who in people], dtype=torch.bool)
+        self._settled |= {people[row] for row in (made & ~same & ~refused).nonzero()[:, 0].tolist()}
         judged = [
-            refused.get(who, outcome) if outcome in MADE else outcome
-            for who, outcome in zip(people, outcomes, strict=True)
+            Outcome.UNCHANGED if is_same else Outcome.SIMILAR if is_refused else outcome
+            for outcome, is_same, is_refused in zip(outcomes, same.tolist(), refused.tolist(), strict=True)
         ]
-        return judged, made & torch.tensor([who in again for who in people], dtype=torch.bool)
+        return judged, refused & ~same & torch.tensor([who in again for who in people], dtype=torch.bool)
 
-    def _sample(self, frames: Frames, faces: Faces, made: Tensor, without: set[int]) -> Tensor:
+    def _is_settled(self, who: int) -> bool:
+        return self._lasting or who in self._settled
+
+    def _has_another(self, who: int) -> bool:
+        """Whether there is one more persona to be tried for somebody."""
+        return not self._is_settled(who) and self._tries[who] < TRIES
+
+    def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> set[int]:
+        """Whose new faces look like them, or like somebody else who is there."""
+        faces = faces[self._sample(frames, faces, made)]
+        if not len(faces):
+            return set()
+        people, scenes = faces.tracks.tolist(), [0] * len(faces) if self._moving else faces.frame.tolist()
+        real, new = (self._recognizer.embed(pictures, faces, PLAIN) for pictures in (frames, done))
+        for who, scene, embedding in zip(people, scenes, real, strict=True):
+            if embedding.isfinite().all():
+                self._real[who] = scene, embedding
+        found = set()
+        for who, scene, embedding, frame in zip(people, scenes, new, faces.frame.tolist(), strict=True):
+            if self._is_alike(who, scene, embedding):
+                found.add(who)
+            else:
+                clear = bool(embedding.isfinite().all()) and who in self._real
+                self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
+        return found
+
+    def _sample(self, frames: Frames, faces: Faces, made: Tensor) -> Tensor:
         """The clearest face of everybody whose turn it is, rows."""
-        large = faces.sizes.amin(1) >= SMALLEST
         chosen: dict[int, int] = {}
         clear, people = clearness(faces), faces.tracks.tolist()
-        for row in (made & large).nonzero()[:, 0].tolist():
-            who = people[row]
-            due = frames.times[int(faces.frame[row])] >= self._due.get(who, Fraction(-(10**9)))
-            if due and who not in without and (who not in chosen or clear[row] > clear[chosen[who]]):
+        for row in (made & (faces.sizes.amin(1) >= SMALLEST) & (faces.tracks != UNTRACKED)).nonzero()[:, 0].tolist():
+            who, time = people[row], frames.times[int(faces.frame[row])]
+            if time >= self._due.get(who, time) and (who not in chosen or clear[row] > clear[chosen[who]]):
                 chosen[who] = row
         return torch.tensor(list(chosen.values()), dtype=torch.int64)
 
-    def _likenesses(self, frames: Frames, done: Frames, faces: Faces) -> dict[int, Outcome]:
-        """Whose new faces look like them, or like somebody else who is there."""
-        if not len(faces):
-            return {}
-        people = faces.tracks.tolist()
-        real, new = (self._recognizer.embed(pictures, faces, PLAIN) for pictures in (frames, done))
-        scenes = [0] * len(faces) if self.moving else faces.frame.tolist()
-        seen = (real + new).isfinite().all(1)
-        for row in seen.nonzero()[:, 0].tolist():
-            self._real[people[row]] = scenes[row], real[row]
-        alike = [bool(seen[row]) and self._is_alike(who, scenes[row], new[row]) for row, who in enumerate(people)]
-        for row, who in enumerate(people):
-            if not alike[row]:
-                self._due[who] = frames.times[int(faces.frame[row])] + (EVERY if seen[row] else SOON)
-        return {who: Outcome.SIMILAR for who, is_alike in zip(people, alike, strict=True) if is_alike}
-
     def _is_alike(self, who: int, scene: int, new: Tensor) -> bool:
         """Whether a new face ``(128,)`` is too near to the real one, or to another one of the same scene."""
+        own = FAR_TOO_NEAR if self._is_settled(who) else SAME
         return any(
-            bool((new - real).norm() < (self._same if other == who else ANOTHER))
+            bool((new - real).norm() < (own if other == who else FAR_TOO_NEAR))
             for other, (place, real) in self._real.items()
             if place == scene
         )
 
 
-def unchanged(frames: Frames, done: Frames, faces: Faces) -> Tensor:
-    """Which faces ``(N,)`` look in ``done`` as they did in ``frames``, but for brightness and contrast."""
-    centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
-    to_patch = geometry.square_to_patch(centre, faces.sizes.amin(1).clamp(min=1), torch.zeros(len(faces)), GRID)
-    before, after = (
-        geometry.cut_patches(pictures.pixels, faces.frame, to_patch, GRID).mean(1).flatten(1).cpu()
-        for pictures in (frames, done)
-    )
-    before, after = before - before.mean(1, keepdim=True), after - after.mean(1, keepdim=True)
-    return (before * after).sum(1) >= ALIKE * before.norm(dim=1) * after.norm(dim=1)
+def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:
+    """In which faces ``(N,)`` details of ``frames`` are left in ``done``."""
+    faces = belief.faces
+    centre, side = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2, (HEIGHT * faces.sizes[:, 1]).clamp(min=1)
+    to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), GRID)
+    before, after = (_details(pictures, faces.frame, to_patch) for pictures in (frames, done))
+    likeness = (before * after).sum(2) / (before.norm(dim=2) * after.norm(dim=2)).clamp(min=1e-6)
+    tells = (before.std(2) >= DETAIL) & (_cells(_hidden(belief, to_patch)).amax(2) < HIDDEN)
+    return ((likeness >= ALIKE) & tells).sum(1) >= CELLS
+
+
+def _details(pictures: Frames, frame: Tensor, to_patch: Tensor) -> Tensor:
+    """What is finer than light and shade, cell by cell: ``(N, ROWS * ACROSS, P)``, with a mean of 0."""
+    grey = geometry.cut_patches(pictures.pixels, frame, to_patch, GRID).mean(1, keepdim=True).cpu()
+    cells = _cells(grey - F.avg_pool2d(grey, LIGHT, 1, LIGHT // 2, count_include_pad=False))
+    return cells - cells.mean(2, keepdim=True)
+
+
+def _cells(pictures: Tensor) -> Tensor:
+    """The middle of ``pictures (N, 1, GRID, GRID)`` in cells ``(N, ROWS * ACROSS, P)``."""
+    parts = pictures[:, 0, :, COLUMNS].unflatten(2, (ACROSS, -1)).unflatten(1, (ROWS, -1))
+    return parts.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
+def _hidden(belief: Belief, to_patch: Tensor) -> Tensor:
+    """The chance that something stands before the face, in patches ``(N, 1, GRID, GRID)``."""
+    crops = crop_of_mesh(belief.meshes.points.nan_to_num())
+    to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
+    line = torch.arange(GRID) + 0.5
+    places = torch.cartesian_prod(line, line).flip(1).expand(len(to_patch), -1, -1)
+    places = geometry.apply_affine(to_crop, geometry.apply_affine(geometry.invert_affine(to_patch), places))
+    return geometry.sample(belief.before.float() / 255, places / SIZE)[:, 0].reshape(-1, 1, GRID, GRID)
