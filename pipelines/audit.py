@@ -20,6 +20,8 @@ import torch
 
 from anonymizer.batches import Frames
 from anonymizer.errors import AnonymizerError, MediaError
+from anonymizer.media.demux import FORMATS
+from anonymizer.media.files import cause_of, ffmpeg_name
 from anonymizer.media.image import read_image
 from anonymizer.media.video import VideoReader
 from pipelines.comparison import Comparison, Seen, Verdict
@@ -219,7 +221,14 @@ def _other_sound(original: Path, result: Path) -> list[str]:
 
 
 def _sound(path: Path) -> list[bytes]:
-    """A hash of every packet of sound."""
-    with av.open(str(path)) as container:
-        packets = container.demux(*container.streams.audio) if container.streams.audio else []
-        return [sha256(bytes(packet)).digest() for packet in packets if packet.size]
+    """A hash of every packet of sound.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    try:
+        with av.open(ffmpeg_name(path), options={"format_whitelist": FORMATS}) as container:
+            packets = container.demux(*container.streams.audio) if container.streams.audio else []
+            return [sha256(bytes(packet)).digest() for packet in packets if packet.size]
+    except av.FFmpegError as error:
+        raise MediaError(f"its sound cannot be read: {cause_of(error)}", path=path) from error

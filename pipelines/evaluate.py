@@ -160,7 +160,7 @@ class Evaluator:
 
     def _detect(self, before: View, results: Frames, still: Tensor) -> None:
         threshold = self._anonymizer.config.detect.threshold
-        self.seen.count(self._anonymizer.config.detect.detector, torch.ones_like(still), still)
+        self.seen.count(f"{self._anonymizer.config.detect.detector} and blazeface", torch.ones_like(still), still)
         found = [self._other.detect(frames) for frames in (before.frames, results)]
         was, there = (same(before.faces, faces[faces.scores >= threshold]) >= 0 for faces in found)
         self.seen.count(f"{OTHER}, of those that it finds before", was, there)

@@ -65,6 +65,7 @@ class Registry:
         self._key_file, self._key = key_file, Key.read(key_file)
         self.path, self.key = path_of(key_file), self._key.name
         self._known: tuple[State, Subjects] | None = None  # as last read or written
+        self._was_there = False
 
     def cast(
         self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
@@ -113,11 +114,13 @@ class Registry:
             if self._known and self._known[0] == state:
                 return self._known[1]
             content = self.path.read_bytes()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if self._was_there:
+                raise MediaError("the registry is not there any more", path=self.path) from error
             return Subjects(secrets.token_bytes(16))
         except OSError as error:
             raise MediaError(f"the registry cannot be read: {cause_of(error)}", path=self.path) from error
-        self._known = state, _unpacked(self._decrypted(content))
+        self._known, self._was_there = (state, _unpacked(self._decrypted(content))), True
         return self._known[1]
 
     def _decrypted(self, content: bytes) -> bytes:
@@ -145,6 +148,7 @@ class Registry:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.path)
+            self._was_there = True
             return _state(self.path), subjects
         except OSError as error:
             raise MediaError(f"the registry cannot be written: {cause_of(error)}", path=self.path) from error

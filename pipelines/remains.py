@@ -9,8 +9,9 @@ import av
 import PIL.Image
 from PIL import ExifTags
 
+from anonymizer.errors import MediaError
 from anonymizer.media.demux import FORMATS
-from anonymizer.media.files import check_readable, ffmpeg_name
+from anonymizer.media.files import cause_of, check_readable, ffmpeg_name
 from pipelines.inputs import Kind
 
 HARMLESS = frozenset(
@@ -33,9 +34,16 @@ FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "enc
 
 
 def remains(path: Path, kind: Kind) -> list[str]:
-    """Names of what is there."""
+    """Names of what is there.
+
+    Raises:
+        MediaError: it cannot be told.
+    """
     check_readable(path)
-    return sorted(set(_of_photo(path) if kind is Kind.PHOTO else _of_video(path)))
+    try:
+        return sorted(set(_of_photo(path) if kind is Kind.PHOTO else _of_video(path)))
+    except (OSError, ValueError, SyntaxError, av.FFmpegError) as error:  # what damaged EXIF makes Pillow raise
+        raise MediaError(f"what it says of itself cannot be read: {cause_of(error)}", path=path) from error
 
 
 def _of_photo(path: Path) -> list[str]:

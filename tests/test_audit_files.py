@@ -183,6 +183,21 @@ def test_what_results_say_of_themselves_is_no_leak(tmp_path: Path, real: Pixels,
         assert result.exit_code == 0, result.output
 
 
+def test_a_damaged_result_does_not_end_the_others(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for name in ("a.jpg", "b.jpg"):
+        save(one / name, real)
+        save(two / name, covered)
+    whole = (two / "a.jpg").read_bytes()
+    (two / "a.jpg").write_bytes(whole[: len(whole) // 2])
+    result = audit(one, two)
+    assert result.exit_code == 1
+    rows = result.output.splitlines()[-2:]
+    assert "a.jpg" in rows[0]
+    assert rows[0].split()[1] == "0"
+    assert rows[1].split()[1:6] == ["1", "2", "0", "0", "0"]
+
+
 def test_folders(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for name in ("a.png", "b.png", "c.png"):

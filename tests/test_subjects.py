@@ -215,6 +215,15 @@ def test_a_damaged_registry_is_never_taken_for_a_new_one(key_file: Path, at: int
         assert path_of(key_file).read_bytes() == damaged
 
 
+def test_a_registry_that_vanishes_is_not_begun_anew(key_file: Path) -> None:
+    registry = Registry(key_file)
+    cast(registry, 3)
+    registry.path.unlink()
+    with pytest.raises(MediaError, match="not there any more"):
+        cast(registry, 3)
+    assert not registry.path.exists()
+
+
 def test_a_new_registry_of_the_same_key_gives_nobody_a_face_that_was_given(key_file: Path) -> None:
     before = cast(Registry(key_file), 3, 5)
     assert purge(key_file)
