@@ -8,9 +8,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TypeVar
 
@@ -20,52 +20,40 @@ from torch import Tensor
 
 from anonymizer import device as devices
 from anonymizer.aspects import Chooser
-from anonymizer.audit import REFUSED, Audit
+from anonymizer.audit import Audit
 from anonymizer.batches import Faces, Frames
-from anonymizer.blend import compose
+from anonymizer.casting import Director, cast_frames
 from anonymizer.config import Config
+from anonymizer.consent import Consents, Decision, Judgment, is_kept, judge_pictures
 from anonymizer.detect import DETECTORS, Both
 from anonymizer.detect.blazeface import BlazeFaceDetector
 from anonymizer.errors import ConfigError
 from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
-from anonymizer.foreseen import Foreseen
+from anonymizer.foreseen import Foreseen, between, look_at, set_apart
 from anonymizer.generate import GENERATORS
-from anonymizer.generate.base import Outcome, Persona
-from anonymizer.generate.cover import Cover
+from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
-from anonymizer.generate.seeds import derive_seed, digest
+from anonymizer.generate.seeds import digest
 from anonymizer.generate.steady import Steady
 from anonymizer.identity import CROPS, Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
 from anonymizer.occlusion import OcclusionEstimator
+from anonymizer.paint import Anonymized, Painter, cover
 from anonymizer.people import People
 from anonymizer.prefetch import prefetch
 from anonymizer.smooth import smooth
-from anonymizer.subjects import Casting, cast_stills
+from anonymizer.subjects import Casting
 from anonymizer.track import follow
 from anonymizer.traits import UNKNOWN, TraitReader
+from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
+from anonymizer.watch import Watch
 
 BATCHES_AHEAD = 1  # that wait between the threads that track, observe and render
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
-
-
-@dataclass(frozen=True)
-class Anonymized:
-    """Frames without real faces.
-
-    Attributes:
-        frames: as many as came in, unchanged outside the faces.
-        faces: the faces that were replaced.
-        outcomes: what became of each, one a row of ``faces``.
-    """
-
-    frames: Frames
-    faces: Faces
-    outcomes: tuple[Outcome, ...]
 
 
 class Anonymizer:
@@ -74,6 +62,7 @@ class Anonymizer:
     Args:
         config: all settings.
         subjects: knows people in all files, and gives them their personas; without it, every file has its own.
+        consents: of people who stay visible where a face is surely theirs.
 
     Attributes:
         device: where the networks run.
@@ -82,17 +71,22 @@ class Anonymizer:
 
     Raises:
         WeightsError: a network's weights are missing or altered.
-        ConfigError: the device does not exist, or the settings name another key than that of the subjects.
+        ConfigError: the device does not exist, or the settings name another key than that of the subjects, other
+            consents, or another number of personas.
 
     Example:
         >>> anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=7)))
         >>> safe = anonymizer.image(picture)  # (H, W, 3) uint8 RGB, numpy or torch
     """
 
-    def __init__(self, config: Config | None = None, subjects: Casting | None = None) -> None:
-        self.config, self.subjects = config or Config(), subjects
+    def __init__(
+        self, config: Config | None = None, subjects: Casting | None = None, consents: Consents | None = None
+    ) -> None:
+        self.config, self.subjects, self.consents = config or Config(), subjects, consents
         if self.config.generate.key != (subjects.key if subjects else None):
             raise ConfigError("the subjects are not those of the key that the settings name")
+        if self.config.keep != (consents.name if consents else None):
+            raise ConfigError("the consents are not those that the settings name: were files of them changed?")
         self.device = devices.pick(self.config.device)
         self.batch_size = self.config.batch_size or devices.batch_size(self.device)
         self.timings: dict[str, float] = defaultdict(float)
@@ -101,14 +95,19 @@ class Anonymizer:
         generates = self.config.generate.method == "generate"
         estimator = MeshEstimator(self.device) if generates else None
         self._observer = self._make_observer(estimator) if estimator else None
-        self._recognizer = Recognizer(self.device, CROPS if subjects else CROPS[:1]) if generates else None
+        crops = CROPS if subjects or consents else CROPS[:1]
+        self._recognizer = Recognizer(self.device, crops) if generates or consents else None
         match = self.config.generate.match
         self._reader = TraitReader(match, self.device) if generates and match else None
-        self._generator = GENERATORS[self.config.generate.method](
+        generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, estimator, self.batch_size
         )
-        seed = self.config.generate.seed
+        self._painter = Painter(generator, self._clock)
+        seed, count = self.config.generate.seed, self.config.generate.personas
         self._secret = secrets.randbits(63) if seed is None else seed
+        self._director = Director(self._secret, count, subjects)
+        if len(self._director.few) != (count or 0):
+            raise ConfigError("the subjects have not as many personas as the settings say")
 
     def _make_observer(self, estimator: MeshEstimator) -> Observer:
         model, keeps = load_face_model(), self.config.generate.occluders == "keep"
@@ -140,16 +139,11 @@ class Anonymizer:
             self._still_batch(
                 self._upload(frames[start : start + self.batch_size]),
                 known.within(start, start + self.batch_size),
-                start,
             )
             for start in range(0, len(frames), self.batch_size)
         ]
-        done = Frames.cat([part.frames for part in parts]) if parts else frames
-        return Anonymized(
-            Frames(done.pixels.to(place), done.times),
-            Faces.cat([Faces.none(), *(part.faces for part in parts)]),
-            tuple(outcome for part in parts for outcome in part.outcomes),
-        )
+        done = Anonymized.cat(parts) if parts else Anonymized(frames, Faces.none(), ())
+        return replace(done, frames=Frames(done.frames.pixels.to(place), done.frames.times))
 
     def stream(self, batches: Iterable[Frames], foreseen: Foreseen | None = None) -> Iterator[Anonymized]:
         """A video: people keep their personas, and are hidden from the frame in which they enter.
@@ -159,31 +153,39 @@ class Anonymizer:
 
         Args:
             batches: the frames, in order.
-            foreseen: what was found in the same batches before; needed where there are ``subjects``, as who somebody
-                is may only be seen long after they have entered.
+            foreseen: what was found in the same batches before; needed if this ``sees_twice``, as who somebody is may
+                only be seen long after they have entered.
 
         Raises:
-            ConfigError: there are subjects, and nothing was foreseen.
+            ConfigError: nothing was foreseen, but has to be.
         """
         if foreseen:
             pairs = foreseen.paired(self._upload(batch) for batch in batches)
-            return self.render(pairs, foreseen.looks, personas=foreseen.personas)
-        if self.subjects:
-            raise ConfigError("to know the subjects of a video, it has to be seen twice: see Anonymizer.foresee")
+            return self._render(pairs, foreseen, self._secret, b"", ())
+        if self.sees_twice:
+            raise ConfigError("to know the people of a video, it has to be seen twice: see Anonymizer.foresee")
         people = People()
         return self.render(self.track(batches, people), people.looks)
+
+    @property
+    def sees_twice(self) -> bool:
+        """Whether videos have to be foreseen."""
+        return self.subjects is not None or self.config.whole
 
     def foresee(self, batches: Iterable[Frames]) -> Foreseen:
         """Look at all of a video before any of it is rendered, to know who its people are; see ``stream``."""
         people = People()
-        found = [(frames.times, faces) for frames, faces in self.track(batches, people)]
-        return Foreseen(found, people.looks, self.cast(people))
+        watch = Watch(self.consents, self._recognizer) if self.consents and self._recognizer else None
+        found, watched, source = look_at(self.track(batches, people), watch)
+        others, kept = set_apart(found, watched.tracks)
+        # whose face stays at times is no subject: that would tell whose persona it is in other files
+        personas = self._director.people(people, without=set(kept.tracks.tolist()))
+        troupe = self._director.video(source, others, personas)
+        return Foreseen(others, people.looks, personas, troupe, kept, watched.decisions)
 
     def cast(self, people: People) -> dict[int, Persona]:
         """The personas of those who were seen in a video, by number, as far as they are subjects."""
-        if not self.subjects or not people.embeddings:
-            return {}
-        return self.subjects.cast(people.embeddings, people.met, people.looks)
+        return self._director.people(people)
 
     def track(
         self, batches: Iterable[Frames], people: People | None = None, lead: int = 0
@@ -215,9 +217,19 @@ class Anonymizer:
                 With it these frames are only a part of the video, and personas last: the audit draws no others.
             fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
         """
-        secret = self._secret if secret is None else secret
-        steady, chooser, audit = Steady(), Chooser(fresh), self._audit(moving=True, lasting=bool(source))
-        known = personas or {}
+        known = Foreseen((), looks, personas or {})
+        return self._render(tracked, known, self._secret if secret is None else secret, source, fresh)
+
+    def _render(
+        self,
+        tracked: Iterable[tuple[Frames, Faces]],
+        known: Foreseen,
+        secret: int,
+        source: bytes,
+        fresh: Collection[int],
+    ) -> Iterator[Anonymized]:
+        steady, chooser, start = Steady(), Chooser(fresh), 0
+        audit = self._audit(moving=True, lasting=bool(source), troupe=known.troupe)
         with (
             closing(prefetch(tracked, BATCHES_AHEAD)) as found,
             closing(prefetch(self._observed(found), BATCHES_AHEAD)) as observed,
@@ -226,12 +238,10 @@ class Anonymizer:
                 # not the first frame, which is black in many videos
                 if not source and len(belief.faces):
                     source = digest(frames.pixels[belief.faces.frame[0]])
-                cast = [
-                    known.get(track)
-                    or Persona(derive_seed(secret, source, track), looks.get(track, UNKNOWN).attributes)
-                    for track in belief.faces.tracks.tolist()
-                ]
-                yield self._replace(frames, chooser.choose(belief, len(frames)), cast, audit, steady)
+                personas = cast_frames(secret, source, belief.faces, known.looks, known.personas)
+                belief, kept = chooser.choose(belief, len(frames)), between(known.kept, start, start + len(frames))
+                yield self._painter.replace(frames, belief, personas, kept=kept, audit=audit, steady=steady)
+                start += len(frames)
 
     def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:
         """The faces that ``stills`` would replace or cover."""
@@ -244,26 +254,23 @@ class Anonymizer:
     def _upload(self, frames: Frames) -> Frames:
         return Frames(frames.pixels.to(self.device, non_blocking=True), frames.times)
 
-    def _still_batch(self, frames: Frames, evidence: Evidence, start: int) -> Anonymized:
+    def _still_batch(self, frames: Frames, evidence: Evidence) -> Anonymized:
         found, missed = self._find(frames, evidence)
-        belief = self._observe(frames, found)
-        faces, sources = belief.faces, [digest(picture) for picture in frames.pixels]
-        order = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
-        looks = self._reader.read(frames, faces) if self._reader else [UNKNOWN] * len(faces)
-        known = self._known(frames, faces, looks)
-        personas = [
-            known.get(row) or Persona(derive_seed(self._secret, sources[frame], number), look.attributes)
-            for row, (frame, number, look) in enumerate(zip(faces.frame.tolist(), order, looks, strict=True))
-        ]
-        done = _covered(self._replace(frames, belief, personas, self._audit(moving=False)), missed)
-        return replace(done, faces=replace(done.faces, frame=done.faces.frame + start))
+        judged = self._judged(frames, found)
+        stays = torch.tensor([is_kept(judgment) for judgment in judged], dtype=torch.bool)
+        belief = self._observe(frames, found[~stays])
+        looks = self._reader.read(frames, belief.faces) if self._reader else [UNKNOWN] * len(belief.faces)
+        personas, troupe = self._director.pictures(self._recognizer, frames, belief.faces, looks)
+        audit = self._audit(moving=False, troupe=troupe)
+        done = cover(self._painter.replace(frames, belief, personas, kept=found[stays], audit=audit), missed)
+        return replace(done, decisions=tuple(Decision(judgment) for judgment in judged if judgment))
 
-    def _known(self, frames: Frames, faces: Faces, looks: Sequence[Look]) -> dict[int, Persona]:
-        """The personas of subjects in independent pictures, by row of ``faces``."""
-        if not self.subjects or not self._recognizer:
-            return {}
+    def _judged(self, frames: Frames, faces: Faces) -> list[Judgment | None]:
+        """Which faces of independent pictures are of somebody who consented."""
+        if not self.consents or not self._recognizer:
+            return [None] * len(faces)
         with self._clock("recognize"):
-            return cast_stills(self.subjects, self._recognizer, frames, faces, looks)
+            return judge_pictures(self.consents, self._recognizer, frames, faces, faces.seen)
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
         return ((frames, self._observe(frames, faces)) for frames, faces in found)
@@ -272,58 +279,11 @@ class Anonymizer:
         with self._clock("mesh"):
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
-    def _audit(self, *, moving: bool, lasting: bool = False) -> Audit | None:
+    def _audit(self, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None) -> Audit | None:
+        if not self._recognizer or not self._observer:
+            return None
         lasting |= self.subjects is not None
-        return Audit(self._recognizer, moving=moving, lasting=lasting) if self._recognizer else None
-
-    def _replace(
-        self,
-        frames: Frames,
-        belief: Belief,
-        personas: list[Persona],
-        audit: Audit | None,
-        steady: Steady | None = None,
-    ) -> Anonymized:
-        done, outcomes = (
-            self._audited(frames, belief, personas, audit) if audit else self._paint(frames, frames, belief, personas)
-        )
-        refused = belief.faces[torch.tensor([outcome in REFUSED for outcome in outcomes], dtype=torch.bool)]
-        covers, outcomes = steady.hold(frames, belief.faces, outcomes) if steady else ([], outcomes)
-        if covers := [*Cover("solid").cover(frames, refused), *covers]:
-            done = compose(done, covers)
-        return Anonymized(done, belief.faces, tuple(outcomes))
-
-    def _audited(
-        self, frames: Frames, belief: Belief, personas: list[Persona], audit: Audit
-    ) -> tuple[Frames, list[Outcome]]:
-        """New faces; those that the audit refuses are drawn again as somebody else, over the first ones."""
-        named = audit.named(belief)
-        done, outcomes = self._paint(frames, frames, belief, audit.cast(named.faces, personas))
-        outcomes, again = self._judge(audit, frames, done, named, outcomes)
-        while again.any():
-            rows = again.nonzero()[:, 0]
-            part = named.of(rows)
-            cast = audit.cast(part.faces, [personas[row] for row in rows.tolist()])
-            done, redone = self._paint(frames, done, belief.of(rows), cast)
-            redone, again[rows] = self._judge(audit, frames, done, part, redone)
-            for row, outcome in zip(rows.tolist(), redone, strict=True):
-                outcomes[row] = outcome
-        return done, outcomes
-
-    def _judge(
-        self, audit: Audit, frames: Frames, done: Frames, belief: Belief, outcomes: list[Outcome]
-    ) -> tuple[list[Outcome], Tensor]:
-        with self._clock("audit"):
-            return audit.judge(frames, done, belief, outcomes)
-
-    def _paint(
-        self, frames: Frames, onto: Frames, belief: Belief, personas: list[Persona]
-    ) -> tuple[Frames, list[Outcome]]:
-        """Replace what is believed of ``frames`` in a copy of ``onto``."""
-        with self._clock("generate"):
-            patches, outcomes = self._generator.generate(frames, belief, personas)
-        with self._clock("blend"):
-            return compose(onto, patches), outcomes
+        return Audit(self._recognizer, moving=moving, lasting=lasting, troupe=troupe)
 
     @contextmanager
     def _clock(self, stage: str) -> Iterator[None]:
@@ -338,10 +298,3 @@ class Anonymizer:
             if item is None:
                 return
             yield item
-
-
-def _covered(done: Anonymized, missed: Faces) -> Anonymized:
-    """Cover labelled faces, too, that nobody found."""
-    frames = compose(done.frames, Cover("solid").cover(done.frames, missed))
-    outcomes = (*done.outcomes, *[Outcome.LABELLED] * len(missed))
-    return Anonymized(frames, Faces.cat([done.faces, missed]), outcomes)

@@ -8,8 +8,8 @@ It looks at the two pictures, whatever made the second one:
 - To dlib's recognizer the new face must be neither the real one nor anybody else of the same picture or video. In
   videos faces are sampled, as that takes time: each person when first seen well enough, and then every few seconds.
 
-Who is too similar in a picture, or when a video first shows them, gets another persona, a few times. Later in a video
-they keep it, and are covered where they are far too similar.
+Who is too similar in a picture, or when a video first shows them, gets another persona, one that is left if there are
+only a few, some times over. Later in a video they keep it, and are covered where they are far too similar.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -33,12 +33,14 @@ from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE
+from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
 FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
 TRIES = 3  # personas after the first one
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
+KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 
 GRID, HEIGHT = 48, 0.75  # pixels along the side of the square that is compared, and this over the height of the face
 COLUMNS = slice(8, 40)  # of the square, from eye to eye
@@ -59,10 +61,13 @@ class Audit:
         recognizer: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
         lasting: whether people have the same personas elsewhere, too: these are settled.
+        troupe: has the personas, if there are only a few for all.
     """
 
-    def __init__(self, recognizer: Recognizer, *, moving: bool, lasting: bool = False) -> None:
-        self._recognizer, self._moving, self._lasting = recognizer, moving, lasting
+    def __init__(
+        self, recognizer: Recognizer, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None
+    ) -> None:
+        self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
         self._tries: Counter[int] = Counter()  # by person
         self._settled: set[int] = set()  # those who were shown
         self._due: dict[int, Fraction] = {}  # when a person is looked at again
@@ -76,10 +81,26 @@ class Audit:
 
     def cast(self, faces: Faces, personas: Sequence[Persona]) -> list[Persona]:
         """The personas that are to be drawn for ``named`` faces: others for those who failed."""
+        if self.troupe:
+            return [self.troupe.persona(who) for who in faces.tracks.tolist()]
         return [
             persona._replace(seed=derive_seed(persona.seed, b"another", tries)) if tries else persona
             for tries, persona in zip((self._tries[who] for who in faces.tracks.tolist()), personas, strict=True)
         ]
+
+    def know(self, frames: Frames, kept: Faces) -> None:
+        """Remember what people look like whose faces stay: nobody else may look like them either."""
+        if not len(kept):
+            return
+        if not self._moving:
+            kept = replace(kept, tracks=KEPT - torch.arange(len(kept)))
+        faces = kept[self._sample(frames, kept, torch.ones(len(kept), dtype=torch.bool))]
+        embeddings = self._recognizer.embed(frames, faces, PLAIN)
+        for who, frame, real in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, strict=True):
+            clear = bool(real.isfinite().all())
+            if clear:
+                self._real[who] = 0 if self._moving else frame, real
+            self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
 
     def judge(
         self, frames: Frames, done: Frames, belief: Belief, outcomes: Sequence[Outcome]
@@ -114,8 +135,10 @@ class Audit:
         return self._lasting or who in self._settled
 
     def _has_another(self, who: int) -> bool:
-        """Whether there is one more persona to be tried for somebody."""
-        return not self._is_settled(who) and self._tries[who] < TRIES
+        """Whether there is one more persona to be tried for somebody; a troupe has it ready then."""
+        if self._is_settled(who) or self._tries[who] >= TRIES:
+            return False
+        return self.troupe is None or self.troupe.recast(who)
 
     def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> set[int]:
         """Whose new faces look like them, or like somebody else who is there."""

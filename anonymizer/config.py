@@ -69,6 +69,7 @@ class GenerateConfig:
         method: ``generate`` for a synthetic person; ``solid``, ``pixelate``, ``blur`` only cover.
         seed: the same seed draws the same people again; ``None`` draws a secret one, which is forgotten.
         key: names the key from which the personas of subjects are drawn, and tells nothing about it; see ``subjects``.
+        personas: how many there are for all; ``None`` for one a person.
         truncation: how far personas may lie from the average face, 0..1 (the truncation trick of StyleGAN).
         match: what a persona has in common with the face that it replaces, as it seems and in coarse steps.
         occluders: whether what stands before a face (hands, hair, glasses) stays, or is replaced with it.
@@ -78,6 +79,7 @@ class GenerateConfig:
     method: Method = "generate"
     seed: int | None = None
     key: str | None = None
+    personas: int | None = None
     truncation: float = 0.7
     match: tuple[Trait, ...] = get_args(Trait)
     occluders: Occluders = "keep"
@@ -87,6 +89,14 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         if self.seed is not None and not 0 <= self.seed < SEEDS:
             raise ConfigError(f"the seed must lie between 0 and {SEEDS - 1}, not at {self.seed}")
+        if self.personas is None:
+            return
+        if self.personas < 1:
+            raise ConfigError(f"there must be at least one persona, not {self.personas}")
+        if self.method != "generate":
+            raise ConfigError(f"personas are drawn with the method generate only, not with {self.method}")
+        if self.match:
+            raise ConfigError("personas that all share suit nobody in particular: with --personas say --match none")
 
 
 MACHINE = ("device", "batch_size")
@@ -100,6 +110,7 @@ class Config:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: frames that go through the networks together; 0 fits it to the device.
+        keep: names the consents of those who stay visible, and tells nothing about them; see ``consent``.
     """
 
     detect: DetectConfig = field(default_factory=DetectConfig)
@@ -107,10 +118,16 @@ class Config:
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     device: str = "auto"
     batch_size: int = 0
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 0:
             raise ConfigError(f"the batch size must not be negative: {self.batch_size}")
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of a video has to be seen, in one piece, before any of it is rendered."""
+        return self.keep is not None or self.generate.personas is not None
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for reports."""

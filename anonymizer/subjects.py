@@ -38,9 +38,11 @@ class Casting(Protocol):
 
     Attributes:
         key: tells the key from others, and nothing about it.
+        personas: of which each subject has one; empty if each has one alone.
     """
 
     key: str
+    personas: tuple[Persona, ...]
 
     def cast(
         self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
@@ -137,8 +139,10 @@ class Subjects:
         self.people.learn(views, table, together)
         return table
 
-    def persona(self, key: bytes, subject: int) -> Persona:
-        """Whom a subject is replaced by: the same with the same key, always."""
+    def persona(self, key: bytes, subject: int, personas: Sequence[Persona] = ()) -> Persona:
+        """Whom a subject is replaced by: the same with the same key, always; by turns if there are only a few."""
+        if personas:
+            return personas[subject % len(personas)]
         return Persona(derive_seed(key, self.name, subject), self.known[subject].look.attributes)
 
     def forget(self, numbers: Iterable[int]) -> None:

@@ -16,7 +16,7 @@ from pipelines.plan import Job
 from pipelines.report import Result
 from pipelines.segments import anonymize_in_segments
 from pipelines.settings import OutputConfig
-from pipelines.split import LENGTH, folders, split
+from pipelines.split import LENGTH, folders, forget, split
 from pipelines.workers import Workers, share
 
 if TYPE_CHECKING:
@@ -59,12 +59,15 @@ def spread(jobs: Sequence[Job], workers: Workers, output: OutputConfig, most: in
 def anonymize_all(
     workers: Workers, config: Config, output: OutputConfig, jobs: Sequence[Job], attempt: int = 1
 ) -> Iterator[Result]:
-    """Do ``jobs``; long videos, last, in segments, so that all workers share each and little is lost with one.
+    """Do ``jobs``; long videos, last, in segments, so that all workers share each and little is lost with one, unless
+    all of a video has to be seen in one piece.
 
     At the second attempt each is sent alone: if it kills its worker, no other is lost with it.
     """
     least = SHARED if workers.count > 1 else ALONE
-    long = [job for job in jobs if _may_be_long(job, least)]
+    long = [] if config.whole else [job for job in jobs if _may_be_long(job, least)]
+    for job in jobs if config.whole else ():
+        forget(job.target)  # what was begun with other settings
     yield from spread([job for job in jobs if job not in long], workers, output, PIECE if attempt == 1 else 1)
     for job in long:
         result, work = Result(job), None

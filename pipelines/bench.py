@@ -42,7 +42,7 @@ class Untouched:
     """In place of an anonymizer: does nothing, so that reading and writing remain, which bound every run."""
 
     config = Config()
-    subjects = None
+    sees_twice = False
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size

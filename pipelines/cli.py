@@ -16,7 +16,7 @@ import click
 
 from anonymizer.config import Config
 from anonymizer.errors import AnonymizerError, ConfigError
-from pipelines import face_options, key_options, options
+from pipelines import face_options, keep_options, key_options, options
 from pipelines.models import models
 from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
@@ -99,6 +99,7 @@ def main(context: click.Context, debug: bool) -> None:
 @options.files
 @options.replacing
 @key_options.linking
+@keep_options.keeping
 @options.finding
 @options.videos
 @options.photographs
@@ -119,6 +120,7 @@ def run(
     workers: int | None,
     cluster: str | None,
     key_file: Path | None,
+    keep: Path | None,
     **settings: Any,
 ) -> None:
     """Anonymize photographs, videos, archives and tables of them, and folders.
@@ -134,10 +136,14 @@ def run(
 
     Exit code: 0 all done, 1 something failed (a message names it), 2 wrong usage.
     """
-    config, written = config_from({**settings, "key": key_options.key_name(key_file, settings)}), output_from(settings)
+    references = keep_options.references_in(keep)
+    known = {"key": key_options.key_name(key_file, settings), "keep": references and references.name}
+    config, written = config_from(settings | known), output_from(settings)
     from pipelines.run import Run
 
-    asked = Run(inputs, output, reports, operator, force, retry, workers or 0, cluster, config, written, key_file)
+    asked = Run(
+        inputs, output, reports, operator, force, retry, workers or 0, cluster, config, written, key_file, references
+    )
     context.exit(0 if (asked.dry() if dry_run else asked.run(context.obj)) else 1)
 
 

@@ -286,13 +286,15 @@ def config_from(settings: dict[str, Any]) -> Config:
     detect = replace(base.detect, detector=settings["detector"] or base.detect.detector)
     if (threshold := settings["threshold"]) is not None:
         detect = replace(detect, threshold=threshold, low=min(detect.low, threshold))
-    said = {name: settings[name] for name in ("method", "match", "occluders", "seed", "key") if name in settings}
+    names = ("method", "match", "occluders", "seed", "key", "personas")
+    said = {name: settings[name] for name in names if name in settings}
     return replace(
         base,
         detect=detect,
         generate=replace(base.generate, **said),
         device=settings["device"],
         batch_size=settings["batch_size"] or base.batch_size,
+        keep=settings.get("keep"),
     )
 
 

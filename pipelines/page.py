@@ -113,8 +113,8 @@ def _outcomes(inputs: list[Report]) -> list[Report]:
 
 
 def _outcome(name: str, count: int, share: float) -> Report:
-    if name.startswith("generated"):
-        return {"name": name, "kind": "generated", "count": count, "share": share}
+    if name.startswith(("generated", "kept")):
+        return {"name": name, "kind": name.split()[0], "count": count, "share": share}
     named = name if name.startswith("covered") else f"covered: {name}"
     return {"name": named, "kind": "covered", "count": count, "share": share}
 
@@ -127,6 +127,10 @@ def _tables(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
     record = {"operator": report.get("operator"), "ends with": report.get("head")}
     tables = [
         ("Record", [(name, value) for name, value in record.items() if value]),
+        ("Stays visible", list(_decisions(report, "kept"))[:MOST]),
+        ("Nearly stayed visible, but was replaced", list(_decisions(report, "near_misses"))[:MOST]),
+        ("Consents", list(_flat(report.get("consents", {})))),
+        ("Personas", list(_flat(report.get("personas", {})))),
         ("Settings", list(_flat(report["settings"]))),
         ("Versions", list(_flat(report["versions"]))),
         ("SHA-256 of the results", hashes[:MOST]),
@@ -136,6 +140,15 @@ def _tables(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Left out", [(entry["path"], entry["why"]) for entry in report["skipped"][:MOST]]),
     ]
     return [(title, rows) for title, rows in tables if rows]
+
+
+def _decisions(report: Report, which: str) -> Iterator[tuple[str, str]]:
+    """Who is nearest, in which part of which file, and why."""
+    for entry in report["inputs"]:
+        for told in entry.get(which, ()):
+            part = " to ".join(f"{second:.2f} s" for second in told.get("seconds", ()))
+            text = f"{told['who']}, distance {told['distance']:.3f}: {told['verdict']}"
+            yield told.get("member", entry["input"]), f"{text}, {part}" if part else text
 
 
 def _flat(values: Report, above: str = "") -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.media.files import cause_of
 from anonymizer.subjects import Subject, Subjects, nobody
+from anonymizer.troupe import draw
 from pipelines.keys import Key, path_of
 
 MAGIC = b"SUBJECTS1"
@@ -52,17 +53,20 @@ class Registry:
 
     Args:
         key_file: where the key is; the registry lies beside it.
+        count: of the personas that all subjects share; None for one a subject.
 
     Attributes:
         path: of the registry; there is none as long as nobody is known.
         key: the name of the key.
+        personas: those that all share. They depend on the key alone: after a purge they are the same.
 
     Raises:
         ConfigError: the key cannot be used.
     """
 
-    def __init__(self, key_file: Path) -> None:
+    def __init__(self, key_file: Path, count: int | None = None) -> None:
         self._key_file, self._key = key_file, Key.read(key_file)
+        self.personas = draw(self._key.seeds, count)
         self.path, self.key = path_of(key_file), self._key.name
         self._known: tuple[State, Subjects] | None = None  # as last read or written
         self._was_there = False
@@ -77,7 +81,7 @@ class Registry:
             self._known = None  # until it is written
             table = subjects.link(views, met, looks, datetime.datetime.now(datetime.UTC).date())
             self._known = self._write(subjects) if subjects.state != before else (_state(self.path), subjects)
-        return {number: subjects.persona(self._key.seeds, subject) for number, subject in table.items()}
+        return {number: subjects.persona(self._key.seeds, subject, self.personas) for number, subject in table.items()}
 
     def read(self) -> Subjects:
         """All subjects; nobody, if there is no registry.

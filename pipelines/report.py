@@ -22,6 +22,7 @@ from pipelines.inputs import Kind
 from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
+from pipelines.whom import Whom
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymized
@@ -41,6 +42,7 @@ class Result:
         kind: what the file turned out to be.
         frames: pictures written; 1 for a photograph.
         faces: how many faces had which outcome, summed over the frames.
+        whom: who stays visible, and how many share a persona.
         stages: seconds that single stages took; in a video they overlap.
         seconds: from start to end of a video, all stages of a photograph.
         members: of an archive or a table: what was written of it.
@@ -59,6 +61,7 @@ class Result:
     kind: Kind = field(init=False)
     frames: int = 0
     faces: Counter[str] = field(default_factory=Counter)
+    whom: Whom = field(default_factory=Whom)
     stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     seconds: float = 0.0
     members: int = 0
@@ -92,6 +95,8 @@ class Result:
             raise MediaError(f"is not whole: {member.error}")
         self.frames += member.frames
         self.faces.update(member.faces)
+        if member.error is None:
+            self.whom.include(member.whom, member.job.source.name)
         self.members += member.members if member.members else member.error is None
         self.missing += [member.error] if member.error else member.missing
         self.notes += member.notes
@@ -137,6 +142,7 @@ class Result:
             raise LeakError(f"{len(done.faces)} faces were found, but {len(done.outcomes)} dealt with")
         self.frames += len(done.frames)
         self.faces.update(done.outcomes)
+        self.whom.add(done, moving=self.kind is Kind.VIDEO)
 
     def as_lines(self) -> Iterator[str]:
         """``a.mp4 -> b.mp4: 12 frames, 24 faces: 24 generated (3.1 s)``, after what failed; nothing of mere copies."""
@@ -161,6 +167,7 @@ class Result:
             "notes": self.notes,
             "frames": self.frames,
             "faces": dict(self.faces),
+            **self.whom.as_dict(),
             "seconds": round(self.seconds, 3),
             "error": self.error,
             "tries": self.tries,
@@ -207,7 +214,7 @@ def describe(faces: Counter[str]) -> str:
     """``5 faces: 4 generated, 1 covered (steep pose)``."""
     if not faces:
         return "no faces"
-    plain = ("generated", "covered")
+    plain = ("generated", "covered", "kept")
     parts = [f"{count} {why if why.startswith(plain) else f'covered ({why})'}" for why, count in sorted(faces.items())]
     return f"{faces.total()} {'face' if faces.total() == 1 else 'faces'}: {', '.join(parts)}"
 

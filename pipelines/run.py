@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +20,7 @@ from pipelines.batch import anonymize_all, persistently
 from pipelines.chain import HEAD, sealed
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, Kind, find
+from pipelines.keep import References
 from pipelines.keys import path_of
 from pipelines.labels import LabelFiles
 from pipelines.ledger import Ledger
@@ -29,6 +32,7 @@ from pipelines.progress import progress, say
 from pipelines.report import Tally, as_dict, made_with
 from pipelines.settings import OutputConfig
 from pipelines.split import folders, forget
+from pipelines.whom import shared
 from pipelines.workers import Alone, Load, Local, Workers
 
 
@@ -48,6 +52,7 @@ class Run:
         config: how faces are replaced.
         written: how outputs are written.
         key_file: where the key of the subjects is, whom ``config`` names the key of.
+        references: of those who stay visible, if anybody does.
 
     Raises:
         ConfigError: subjects cannot be known on a cluster.
@@ -64,6 +69,7 @@ class Run:
     config: Config = field(default_factory=Config)
     written: OutputConfig = field(default_factory=OutputConfig)
     key_file: Path | None = None
+    references: References | None = None
 
     def __post_init__(self) -> None:
         if self.key_file and self.cluster is not None:
@@ -87,13 +93,14 @@ class Run:
         start = time.perf_counter()
         self._check_signer()
         self._check_registry()
+        given = self._given()
         found, tally = self._find(), Tally()
         with closing(Ledger(self._root, self._settings(), force=self.force)) as ledger:
             labels = LabelFiles(found)
             jobs = [replace(job, labels=labels.of(job.source)) for job in self._plan(found, ledger)]
             left = ledger.left(jobs, found.failures, retry=self.retry)
             _tell([*found.as_lines(), *ledger.notes])
-            self._work(left, ledger, tally, load)
+            self._work(left, ledger, tally, partial(load, **given) if given else load)
             _tell(labels.as_lines() if self.written.labels == "use" else ())
             failures = len(found.failures) + ledger.failures()
             seconds = time.perf_counter() - start
@@ -118,6 +125,7 @@ class Run:
     def _find(self) -> Found:
         output = self._root or self.output
         own = [self.key_file, path_of(self.key_file)] if self.key_file else []
+        own += [self.references.folder] if self.references else []
         return find(self.inputs, [*own, output, *files_of(output)] if output else own)
 
     def _check_registry(self) -> None:
@@ -127,6 +135,19 @@ class Run:
 
             if not Registry(self.key_file).read().known:
                 _tell([f"{path_of(self.key_file)}: nobody is known yet with this key"])
+
+    def _given(self) -> dict[str, Any]:
+        """What an anonymizer needs besides settings; raises whatever is wrong with it, before any work."""
+        given: dict[str, Any] = {}
+        if self.key_file:
+            from pipelines.registry import Registry
+
+            given["subjects"] = Registry(self.key_file, self.config.generate.personas)
+        if self.references:
+            given["consents"] = self.references.consents(self.config.device)
+            for person in self.references.expired(datetime.date.today()):
+                _tell([f"{person.name}: the consent expired on {person.until}: is replaced like everybody else"])
+        return given
 
     def _settings(self) -> dict[str, object]:
         """All that decides how outputs look."""
@@ -180,7 +201,12 @@ class Run:
         if not self.reports:
             return
         results = as_dict(self.config, self.written, found, ledger.results(), seconds)
-        told = sealed({"operator": self.operator or None, **results, "labels": labels.as_dict()})
+        results |= {"labels": labels.as_dict()}
+        if self.references:
+            results["consents"] = self.references.as_dict()
+        if count := self.config.generate.personas:
+            results["personas"] = shared(count, results["inputs"])
+        told = sealed({"operator": self.operator or None, **results})
         for path in self.reports:
             ledger.reports_to(path)
             save(path, told)
@@ -190,10 +216,6 @@ class Run:
         generate = self.config.generate
         seeded = replace(generate, seed=secret if generate.seed is None else generate.seed)
         config = replace(self.config, generate=seeded)
-        if self.key_file:
-            from pipelines.registry import Registry
-
-            load = partial(load, subjects=Registry(self.key_file))
         if self.cluster is not None:
             return Cluster(load, config, self.cluster, count)
         return Local(load, config, count) if count else Alone(load, config)

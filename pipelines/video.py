@@ -48,7 +48,7 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
     times: deque[Fraction] = deque()
     result.job.make_folder()
     before = state_of(result.job.source.path)
-    foreseen = [_foreseen(result, anonymizer)] if anonymizer.subjects else []
+    foreseen = [_foreseen(result, anonymizer)] if anonymizer.sees_twice else []
     with (
         VideoReader(result.job.source.path) as reader,
         VideoWriter(
@@ -70,6 +70,8 @@ def _stream(result: Result, anonymizer: Anonymizer, output: OutputConfig) -> Non
             with result.clock("encode"):
                 writer.write(done.frames)
             advance(len(done.frames))
+        for known in foreseen:
+            result.whom.decide(known.decisions)
         if foreseen and state_of(result.job.source.path) != before:
             raise MediaError("the file was changed while it was worked on")
         writer.close(marks_of(result, container_for(result.job.target).format, anonymizer.config, output))

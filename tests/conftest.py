@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; s
 import pytest
 import torch
 from fake_anonymizer import make_photo, make_video
+from people_samples import ANN, BEA, CLEO
 from stores import S3
 from torch import Tensor
 from unreliable_server import UnreliableServer
@@ -36,6 +37,16 @@ def portraits(studio: Studio) -> list[Portrait]:
     poses = [(0.0, 0.0), (20.0, 0.0), (0.0, 12.0)]
     orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed, pose in enumerate(poses, start=1)]
     return studio.portraits(orders, keep=False)
+
+
+@pytest.fixture(scope="session")
+def views(studio: Studio) -> dict[int, list[Tensor]]:
+    """Of each person two views, ``(256, 256, 3)`` uint8."""
+    neutral = load_condition().neutral.tolist()
+    poses = [(0.0, 0.0), (12.0, 4.0)]
+    orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed in (ANN, BEA, CLEO) for pose in poses]
+    drawn = [(portrait.pixels * 255).byte().permute(1, 2, 0) for portrait in studio.portraits(orders, keep=False)]
+    return {seed: drawn[2 * place : 2 * place + 2] for place, seed in enumerate((ANN, BEA, CLEO))}
 
 
 @pytest.fixture(scope="session")

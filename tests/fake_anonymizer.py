@@ -31,9 +31,9 @@ class FakeAnonymizer:
 
     device = torch.device("cpu")
     batch_size = 4
-    subjects = None  # it knows nobody
+    sees_twice = False  # it knows nobody
 
-    def __init__(self, config: Config | None = None, subjects: object = None) -> None:
+    def __init__(self, config: Config | None = None, subjects: object = None, consents: object = None) -> None:
         self.config = config or Config()
         self.timings: dict[str, float] = defaultdict(float)
 

@@ -132,7 +132,7 @@ def test_a_failing_stage_stops_the_run(
     def fail(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(anonymizer._generator, "generate", fail)
+    monkeypatch.setattr(anonymizer._painter.generator, "generate", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         anonymizer.image(picture)
 

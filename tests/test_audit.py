@@ -51,8 +51,8 @@ def anonymizer() -> Anonymizer:
 
 
 def corrupt(anonymizer: Anonymizer, way: Callable[[Tensor], Tensor], times: int = 1000) -> Copyist:
-    copyist = Copyist(way, times, anonymizer._generator)
-    anonymizer._generator = copyist
+    copyist = Copyist(way, times, anonymizer._painter.generator)
+    anonymizer._painter.generator = copyist
     return copyist
 
 

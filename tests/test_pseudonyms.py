@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
 from fake_anonymizer import FakeAnonymizer, Run, invoke, make_photo
+from people_samples import ANN, BEA, CLEO, film, wall
 from PIL import Image
 from torch import Tensor
 
@@ -21,9 +21,7 @@ from anonymizer.detect import DETECTORS
 from anonymizer.errors import ConfigError, LeakError
 from anonymizer.foreseen import Foreseen
 from anonymizer.generate.base import Persona
-from anonymizer.generate.condition import load_condition
 from anonymizer.generate.looks import Look
-from anonymizer.generate.personas import Order, Studio
 from anonymizer.identity import Recognizer
 from anonymizer.people import LINK
 from anonymizer.subjects import Subjects
@@ -38,7 +36,6 @@ from pipelines.video import anonymize_video
 from pipelines.workers import Alone
 
 CPU = torch.device("cpu")
-ANN, BEA, CLEO = range(1, 4)  # seeds of people
 
 
 class Recording(Registry):
@@ -58,36 +55,6 @@ class Recording(Registry):
     def last(self) -> list[Persona]:
         """The personas of the last picture or video."""
         return list(self.answers[-1].values())
-
-
-@pytest.fixture(scope="module")
-def views(studio: Studio) -> dict[int, list[Tensor]]:
-    """Of each person two views, ``(256, 256, 3)`` uint8."""
-    neutral = load_condition().neutral.tolist()
-    poses = [(0.0, 0.0), (12.0, 4.0)]
-    orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed in (ANN, BEA, CLEO) for pose in poses]
-    drawn = [(portrait.pixels * 255).byte().permute(1, 2, 0) for portrait in studio.portraits(orders, keep=False)]
-    return {seed: drawn[2 * place : 2 * place + 2] for place, seed in enumerate((ANN, BEA, CLEO))}
-
-
-def wall(*portraits: Tensor) -> Tensor:
-    """``(360, W, 3)``: some people side by side."""
-    picture = torch.full((360, 20 + 290 * len(portraits), 3), 128, dtype=torch.uint8)
-    for place, portrait in enumerate(portraits):
-        picture[60:316, 20 + 290 * place : 276 + 290 * place] = portrait
-    return picture
-
-
-def film(path: Path, pictures: list[Tensor]) -> Path:
-    """A video without losses."""
-    with av.open(str(path), "w") as container:
-        height, width, _ = pictures[0].shape
-        stream = container.add_stream("libx264", rate=25, options={"crf": "8", "g": "16"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()))))
-        container.mux(stream.encode(None))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +124,14 @@ def test_long_videos_in_segments_are_cast_once(
     assert work
     assert len(work.segments) > 1
     seen: list[Persona] = []
-    generate = anonymizer._generator.generate
+    generate = anonymizer._painter.generator.generate
 
     def noting(frames: Frames, belief: object, personas: list[Persona]) -> object:
         seen.extend(personas)
         return generate(frames, belief, personas)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as context:
-        context.setattr(anonymizer._generator, "generate", noting)
+        context.setattr(anonymizer._painter.generator, "generate", noting)
         before = len(registry.answers)
         result = anonymize_in_segments(work, Alone(lambda config: anonymizer, anonymizer.config))
     assert result

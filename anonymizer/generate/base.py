@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     FAILED = "generation failed"
     UNCHANGED = "not changed"  # the audit saw the real face in the result
     SIMILAR = "too similar"  # the audit took the new face for the real one, or for somebody else who is there
+    KEPT = "kept"  # the person consented to stay visible
     LABELLED = "labelled"  # nobody found the face, but a label says that there is one
     NOT_SEEN = "not seen"  # only expected: before a face comes, after it goes, in long gaps; or a part only
 

@@ -1,0 +1,157 @@
+"""Puts new faces into pictures: drawn, held against the real ones, drawn again if refused, covered in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain
+
+import torch
+from torch import Tensor
+
+from anonymizer.audit import MADE, REFUSED, Audit
+from anonymizer.batches import Faces, Frames, Patches
+from anonymizer.blend import compose
+from anonymizer.consent import Decision
+from anonymizer.generate.base import Generator, Outcome, Persona
+from anonymizer.generate.cover import Cover
+from anonymizer.generate.steady import Steady
+from anonymizer.spare import spare
+from anonymizer.troupe import Troupe
+from anonymizer.trust import Belief
+
+NOBODY = -1
+"""In place of the number of a persona."""
+
+
+@dataclass(frozen=True)
+class Anonymized:
+    """Frames without real faces, but for those that are to be kept.
+
+    Attributes:
+        frames: as many as came in, unchanged outside the faces.
+        faces: the faces that were replaced, and those that were kept.
+        outcomes: what became of each, one a row of ``faces``.
+        personas: if all share a few, the number of each face's, or ``NOBODY``; otherwise empty.
+        decisions: on who stays visible, in pictures; those on a video are in what was ``foreseen``.
+    """
+
+    frames: Frames
+    faces: Faces
+    outcomes: tuple[Outcome, ...]
+    personas: tuple[int, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+    @classmethod
+    def cat(cls, parts: Sequence[Anonymized]) -> Anonymized:
+        """One after the other; ``parts`` must not be empty."""
+        starts = accumulate((len(part.frames) for part in parts), initial=0)
+        faces = [
+            replace(part.faces, frame=part.faces.frame + start) for part, start in zip(parts, starts, strict=False)
+        ]
+        return cls(
+            Frames.cat([part.frames for part in parts]),
+            Faces.cat(faces),
+            tuple(chain.from_iterable(part.outcomes for part in parts)),
+            tuple(chain.from_iterable(part.personas for part in parts)),
+            tuple(chain.from_iterable(part.decisions for part in parts)),
+        )
+
+
+class Painter:
+    """Replaces faces by new ones.
+
+    Args:
+        generator: draws them.
+        clock: counts the time that is spent inside for a stage.
+    """
+
+    def __init__(self, generator: Generator, clock: Callable[[str], AbstractContextManager[None]]) -> None:
+        self.generator, self._clock = generator, clock
+
+    def replace(
+        self,
+        frames: Frames,
+        belief: Belief,
+        personas: list[Persona],
+        *,
+        kept: Faces,
+        audit: Audit | None,
+        steady: Steady | None = None,
+    ) -> Anonymized:
+        """New faces for those of ``belief``, by ``personas``, one a row.
+
+        Args:
+            kept: other faces, which stay: the patches of their neighbours do not cover them.
+            audit: refuses new faces; None if there are only covers.
+            steady: of a video, covers who could not be drawn a moment ago.
+        """
+        faces, spared = belief.faces, spare(frames, kept, belief)
+        if audit:
+            done, outcomes = self._audited(frames, belief, personas, audit, spared, kept)
+        else:
+            done, outcomes = self._paint(frames, frames, belief, personas, spared)
+        refused = faces[torch.tensor([outcome in REFUSED for outcome in outcomes], dtype=torch.bool)]
+        covers, outcomes = steady.hold(frames, faces, outcomes) if steady else ([], outcomes)
+        if covers := [*Cover("solid").cover(frames, refused), *covers]:
+            done = compose(done, [*covers, *spared])
+        every = (*outcomes, *[Outcome.KEPT] * len(kept))
+        worn = _worn(audit.troupe, audit.named(belief).faces, every) if audit and audit.troupe else ()
+        return Anonymized(done, Faces.cat([faces, kept]), every, worn)
+
+    def _audited(
+        self,
+        frames: Frames,
+        belief: Belief,
+        personas: list[Persona],
+        audit: Audit,
+        spared: list[Patches],
+        kept: Faces,
+    ) -> tuple[Frames, list[Outcome]]:
+        """New faces; those that the audit refuses are drawn again as somebody else, over the first ones."""
+        named = audit.named(belief)
+        audit.know(frames, kept)
+        done, outcomes = self._paint(frames, frames, belief, audit.cast(named.faces, personas), spared)
+        outcomes, again = self._judge(audit, frames, done, named, outcomes)
+        while again.any():
+            rows = again.nonzero()[:, 0]
+            part = named.of(rows)
+            cast = audit.cast(part.faces, [personas[row] for row in rows.tolist()])
+            done, redone = self._paint(frames, done, belief.of(rows), cast, spared)
+            redone, again[rows] = self._judge(audit, frames, done, part, redone)
+            for row, outcome in zip(rows.tolist(), redone, strict=True):
+                outcomes[row] = outcome
+        return done, outcomes
+
+    def _judge(
+        self, audit: Audit, frames: Frames, done: Frames, belief: Belief, outcomes: list[Outcome]
+    ) -> tuple[list[Outcome], Tensor]:
+        with self._clock("audit"):
+            return audit.judge(frames, done, belief, outcomes)
+
+    def _paint(
+        self, frames: Frames, onto: Frames, belief: Belief, personas: list[Persona], spared: list[Patches]
+    ) -> tuple[Frames, list[Outcome]]:
+        """Replace what is believed of ``frames`` in a copy of ``onto``."""
+        with self._clock("generate"):
+            patches, outcomes = self.generator.generate(frames, belief, personas)
+        with self._clock("blend"):
+            return compose(onto, [*patches, *spared]), outcomes
+
+
+def _worn(troupe: Troupe, faces: Faces, every: Sequence[Outcome]) -> tuple[int, ...]:
+    """The personas that are to be seen, one an outcome; ``faces`` come first."""
+    numbers = [
+        troupe.number(who) if outcome in MADE else NOBODY
+        for who, outcome in zip(faces.tracks.tolist(), every, strict=False)
+    ]
+    return (*numbers, *[NOBODY] * (len(every) - len(faces)))
+
+
+def cover(done: Anonymized, missed: Faces) -> Anonymized:
+    """Cover faces, too, that labels tell of, and that nobody found."""
+    frames = compose(done.frames, Cover("solid").cover(done.frames, missed))
+    outcomes = (*done.outcomes, *[Outcome.LABELLED] * len(missed))
+    personas = (*done.personas, *[NOBODY] * len(missed)) if done.personas else ()
+    return replace(done, frames=frames, faces=Faces.cat([done.faces, missed]), outcomes=outcomes, personas=personas)
