@@ -98,8 +98,13 @@ class Scripted:
         return torch.stack([self._looks[number][track] for number, track in rows])
 
 
-def faces_at(places: Sequence[Sequence[float | None]], seen: Sequence[bool]) -> list[Faces]:
-    """For each frame faces of 100 pixels, the left side of each by number; none where there is none."""
+def faces_at(places: Sequence[Sequence[float | None]], seen: Sequence[bool], but: int = -1) -> list[Faces]:
+    """For each frame faces of 100 pixels, the left side of each by number; none where there is none.
+
+    Args:
+        seen: whether the detector looked.
+        but: the number of a face that it never sees.
+    """
     found = []
     for here, sees in zip(places, seen, strict=True):
         tracks = [track for track, left in enumerate(here) if left is not None]
@@ -107,8 +112,8 @@ def faces_at(places: Sequence[Sequence[float | None]], seen: Sequence[bool]) -> 
         count = len(tracks)
         boxes = torch.cat([shifts, shifts + 100], dim=1)
         landmarks = LANDMARKS + shifts[:, None]
-        flags = torch.full((count,), sees)
         numbers = torch.tensor(tracks, dtype=torch.int64)
+        flags = torch.full((count,), sees) & (numbers != but)
         found.append(Faces(torch.zeros(count, dtype=torch.int64), boxes, landmarks, torch.ones(count), numbers, flags))
     return found
 
@@ -118,10 +123,11 @@ def watch(
     places: Sequence[Sequence[float | None]],
     seen: Sequence[bool],
     size: int = 7,
+    but: int = -1,
 ) -> tuple[Watched, Scripted]:
     recognizer = Scripted(looks)
     watching = Watch(consents(ANN, BEA), recognizer)  # type: ignore[arg-type]
-    found = faces_at(places, seen)
+    found = faces_at(places, seen, but)
     for start in range(0, len(found), size):
         part = found[start : start + size]
         rows = [face.frame + number for number, face in enumerate(part)]
@@ -185,6 +191,10 @@ def test_a_jump_or_an_absence_ends_it() -> None:
 
 def test_where_nobody_is_seen_no_view_counts() -> None:
     assert not kept(watch([[ME]] * 100, STILL, [False] * 100)[0])
+    places: list[list[float | None]] = [[0.0, 300.0]] * 100
+    watched, _ = watch([[ME, near(BEA, 0.1)]] * 100, places, LOOKS_AT, but=0)
+    assert not kept(watched, 0)
+    assert kept(watched, 1)
 
 
 def test_two_who_look_the_same_are_both_replaced() -> None:
