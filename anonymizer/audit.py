@@ -186,7 +186,7 @@ def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:
     to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), GRID)
     before, after = (_details(pictures, faces.frame, to_patch) for pictures in (frames, done))
     likeness = (before * after).sum(2) / (before.norm(dim=2) * after.norm(dim=2)).clamp(min=1e-6)
-    tells = (before.std(2) >= DETAIL) & (_cells(_hidden(belief, to_patch)).amax(2) < HIDDEN)
+    tells = (before.square().mean(2).sqrt() >= DETAIL) & (_cells(_hidden(belief, to_patch)).amax(2) < HIDDEN)
     return ((likeness >= ALIKE) & tells).sum(1) >= CELLS
 
 

@@ -74,9 +74,9 @@ class Director:
         """
         if not self.few:
             return None
-        numbers = sorted({who for _, faces in found for who in faces.tracks.tolist()})
+        numbers = sorted({who for *_, faces in found for who in faces.tracks.tolist()})
         wanted = {who: self._first(source) + who for who in numbers}
-        return Troupe(self.few, self._wanted(known, wanted), together(faces for _, faces in found))
+        return Troupe(self.few, self._wanted(known, wanted), together(faces for *_, faces in found))
 
     def _first(self, source: bytes) -> int:
         return derive_seed(self._secret, source, 0)

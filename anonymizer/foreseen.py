@@ -18,7 +18,8 @@ from anonymizer.generate.seeds import digest
 from anonymizer.troupe import Troupe
 from anonymizer.watch import Watch, Watched
 
-Found = tuple[tuple[Fraction, ...], Faces]
+Found = tuple[tuple[Fraction, ...], bytes, Faces]
+SPARSE = slice(None, None, 16)  # of the rows and columns of pictures, by which they are known again
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Foreseen:
     """The faces of a video and who they are.
 
     Attributes:
-        found: for each batch, when its frames are shown, and the faces in them that are to be replaced.
+        found: for each batch, when its frames are shown, what they are known by, and the faces that are to be replaced.
         looks: what people seem like, by number.
         personas: of those who have one in all videos, by number.
         troupe: has the personas of all, if there are only a few.
@@ -47,8 +48,8 @@ class Foreseen:
         Raises:
             LeakError: they are not the same.
         """
-        for frames, (times, faces) in zip_longest(batches, self.found, fillvalue=((), None)):
-            if not isinstance(frames, Frames) or faces is None or frames.times != times:
+        for frames, (times, known, faces) in zip_longest(batches, self.found, fillvalue=((), b"", None)):
+            if not isinstance(frames, Frames) or faces is None or (frames.times, _mark(frames)) != (times, known):
                 raise LeakError("the video is not the one that was looked at before")
             yield frames, faces
 
@@ -61,7 +62,7 @@ def look_at(tracked: Iterable[tuple[Frames, Faces]], watch: Watch | None) -> tup
         if watch:
             watch.look(frames, faces)
         source = source or (digest(frames.pixels[faces.frame[0]]) if len(faces) else b"")
-        found.append((frames.times, faces))
+        found.append((frames.times, _mark(frames), faces))
     return found, watch.finish() if watch else Watched({}, ()), source
 
 
@@ -72,10 +73,10 @@ def set_apart(found: Iterable[Found], tracks: Mapping[int, set[int]]) -> tuple[l
         tracks: by number of the frame in the video, the numbers of the faces that stay.
     """
     others, kept, start = [], [Faces.none()], 0
-    for times, faces in found:
+    for times, mark, faces in found:
         rows = zip(faces.frame.tolist(), faces.tracks.tolist(), strict=True)
         stays = torch.tensor([track in tracks.get(start + frame, ()) for frame, track in rows], dtype=torch.bool)
-        others.append((times, faces[~stays]))
+        others.append((times, mark, faces[~stays]))
         kept.append(replace(faces[stays], frame=faces.frame[stays] + start))
         start += len(times)
     every = Faces.cat(kept)
@@ -87,3 +88,8 @@ def between(faces: Faces, start: int, stop: int) -> Faces:
     first, last = torch.searchsorted(faces.frame, torch.tensor([start, stop])).tolist()
     part = faces[first:last]
     return replace(part, frame=part.frame - start)
+
+
+def _mark(frames: Frames) -> bytes:
+    """What these frames are known by."""
+    return digest(frames.pixels[:, SPARSE, SPARSE])

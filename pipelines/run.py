@@ -55,7 +55,7 @@ class Run:
         references: of those who stay visible, if anybody does.
 
     Raises:
-        ConfigError: subjects cannot be known on a cluster.
+        ConfigError: subjects, or those who consented, cannot be known on a cluster.
     """
 
     inputs: Sequence[Place]
@@ -74,6 +74,9 @@ class Run:
     def __post_init__(self) -> None:
         if self.key_file and self.cluster is not None:
             cause = "--key-file works on one machine, as its registry of subjects does: say --workers, not --cluster"
+            raise ConfigError(cause)
+        if self.references and self.cluster is not None:
+            cause = "--keep works on one machine, so that what consenting people look like stays there: say --workers"
             raise ConfigError(cause)
 
     def dry(self) -> bool:

@@ -70,7 +70,7 @@ def test_in_a_photograph_only_who_consented_stays(keeping: Anonymizer, views: Vi
     left = done.faces.boxes[:, 0] < 200
     assert Counter(done.outcomes) == {Outcome.GENERATED: 1, Outcome.KEPT: 1}
     assert [outcome is Outcome.KEPT for outcome in done.outcomes] == left.tolist()
-    assert unchanged(frames, done.frames, done.faces).tolist() == left.tolist()
+    assert unchanged(frames, done.frames, Belief.blind(done.faces)).tolist() == left.tolist()
     assert torch.equal(done.frames.pixels[:, :, :290], frames.pixels[:, :, :290])
     assert describe(Counter(done.outcomes)) == "2 faces: 1 generated, 1 kept"
     [decision] = [told for told in done.decisions if told.judgment.verdict is Verdict.KEPT]
@@ -320,6 +320,12 @@ def test_run_keeps_replaces_and_tells(run: Run, views: Views) -> None:
     (Path("people/cleo/consent.toml")).unlink()
     assert "other settings (keep)" in run(*command, code=2).stderr
     assert "other settings (keep)" in run("run", "in", "--method", "solid", code=2).stderr
+
+
+def test_what_people_look_like_stays_on_one_machine(run: Run, views: Views) -> None:
+    consent(Path("people"), views)
+    make_photo(Path("a.jpg"))
+    assert "--workers" in run("run", "a.jpg", "--keep", "people", "--cluster", "auto", code=2).stderr
 
 
 def test_references_among_the_files_are_left_out(run: Run, views: Views) -> None:

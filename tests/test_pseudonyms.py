@@ -185,7 +185,8 @@ def test_a_video_must_be_seen_twice_and_be_the_same(
         anonymizer.stream([frames])
     foreseen = anonymizer.foresee([frames])
     late = Frames(pixels, tuple(Fraction(index, 24) for index in range(4)))
-    for others in ([late], [frames, frames], [frames[:3]], []):
+    other = Frames(pixels.flip(2), frames.times)
+    for others in ([late], [other], [frames, frames], [frames[:3]], []):
         with pytest.raises(LeakError, match="looked at before"):
             list(anonymizer.stream(others, foreseen))
 
