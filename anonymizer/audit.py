@@ -38,7 +38,7 @@ from anonymizer.trust import Belief
 
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
 FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
-TRIES = 3  # personas after the first one
+TRIES = 8  # personas after the first one
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 

@@ -304,7 +304,7 @@ def test_a_program_that_hides_nobody_is_found_out(untouched: dict[str, Any]) -> 
         assert found["attacks"]["naive"]["rank_1"] == found["attacks"]["originals"]["rank_1"]
     assert untouched["recognition"]["dlib"]["attacks"]["naive"]["rank_1"]["value"] == 1
     assert untouched["outcomes"] == {"generated": PEOPLE + 1}
-    assert untouched["still_found"]["centerface"] == {"before": PEOPLE + 1, "after": PEOPLE + 1}
+    assert untouched["still_found"]["centerface and blazeface"] == {"before": PEOPLE + 1, "after": PEOPLE + 1}
     kept = untouched["utility"]
     assert kept["faces"] == PEOPLE + 1
     assert kept["displacement"]["mesh"]["95th"] < 1e-3
@@ -316,7 +316,7 @@ def test_a_program_that_hides_nobody_is_found_out(untouched: dict[str, Any]) -> 
 def test_faces_that_are_covered_are_counted_and_lost(folder: Path) -> None:
     found = json.loads(run(folder, "--method", "solid"))
     assert found["outcomes"] == {"covered": PEOPLE + 1}
-    assert found["still_found"]["centerface"]["after"] == 0
+    assert found["still_found"]["centerface and blazeface"]["after"] == 0
     assert found["groups"]["all"]["covered"] == 1
     assert found["utility"] == {"faces": 0}
     assert set(found["recognition"]) == {"dlib"}  # where the faces were is looked at all the same
@@ -335,7 +335,8 @@ def test_generated_faces_keep_place_and_pose(folder: Path, tmp_path: Path) -> No
     table = invoke("evaluate", folder, "--people", 2, "--report", report, "--plot", plot, load=None).stdout
     figures = json.loads(report.read_text())
     assert evaluation_page.as_table(figures) == table.rstrip("\n")
-    assert figures["outcomes"] == {"generated": 2}
+    assert figures["outcomes"].keys() <= {"generated", "too similar"}  # as both are of one generator
+    assert sum(figures["outcomes"].values()) == 2
     kept = figures["utility"]
     assert 0 < kept["displacement"]["mesh"]["mean"] < 0.12
     assert kept["pose"]["mean"] < 8
