@@ -96,11 +96,9 @@ class Audit:
             kept = replace(kept, tracks=KEPT - torch.arange(len(kept)))
         faces = kept[self._sample(frames, kept, torch.ones(len(kept), dtype=torch.bool))]
         embeddings = self._recognizer.embed(frames, faces, PLAIN)
+        self._learn(faces, embeddings)
         for who, frame, real in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, strict=True):
-            clear = bool(real.isfinite().all())
-            if clear:
-                self._real[who] = 0 if self._moving else frame, real
-            self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
+            self._due[who] = frames.times[frame] + (EVERY if real.isfinite().all() else SOON)
 
     def judge(
         self, frames: Frames, done: Frames, belief: Belief, outcomes: Sequence[Outcome]
@@ -145,19 +143,26 @@ class Audit:
         faces = faces[self._sample(frames, faces, made)]
         if not len(faces):
             return set()
-        people, scenes = faces.tracks.tolist(), [0] * len(faces) if self._moving else faces.frame.tolist()
         real, new = (self._recognizer.embed(pictures, faces, PLAIN) for pictures in (frames, done))
-        for who, scene, embedding in zip(people, scenes, real, strict=True):
-            if embedding.isfinite().all():
-                self._real[who] = scene, embedding
+        self._learn(faces, real)
         found = set()
-        for who, scene, embedding, frame in zip(people, scenes, new, faces.frame.tolist(), strict=True):
-            if self._is_alike(who, scene, embedding):
+        for who, embedding, frame in zip(faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
+            if self._is_alike(who, self._scene(frame), embedding):
                 found.add(who)
             else:
                 clear = bool(embedding.isfinite().all()) and who in self._real
                 self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
         return found
+
+    def _learn(self, faces: Faces, embeddings: Tensor) -> None:
+        """Remember what real people look like, as far as it can be told."""
+        for who, frame, real in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, strict=True):
+            if real.isfinite().all():
+                self._real[who] = self._scene(frame), real
+
+    def _scene(self, frame: int) -> int:
+        """What tells those apart who are not seen together."""
+        return 0 if self._moving else frame
 
     def _sample(self, frames: Frames, faces: Faces, made: Tensor) -> Tensor:
         """The clearest face of everybody whose turn it is, rows."""
@@ -186,7 +191,9 @@ def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:
     to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), GRID)
     before, after = (_details(pictures, faces.frame, to_patch) for pictures in (frames, done))
     likeness = (before * after).sum(2) / (before.norm(dim=2) * after.norm(dim=2)).clamp(min=1e-6)
-    tells = (before.square().mean(2).sqrt() >= DETAIL) & (_cells(_hidden(belief, to_patch)).amax(2) < HIDDEN)
+    tells = before.square().mean(2).sqrt() >= DETAIL
+    if belief.before.any():
+        tells &= _cells(_hidden(belief, to_patch)).amax(2) < HIDDEN
     return ((likeness >= ALIKE) & tells).sum(1) >= CELLS
 
 

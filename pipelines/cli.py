@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 # several times slower. Each of the four stages of a video has a thread, which shares the cores with the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 4)))
-
-Load = Callable[..., "Anonymizer"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: by custom 128 + SIGINT."""

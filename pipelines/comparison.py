@@ -18,11 +18,10 @@ from anonymizer import device as devices
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS
-from anonymizer.geometry import box_iou
+from anonymizer.detect.base import same_places
 from anonymizer.identity import Recognizer, clearness
 
 SCORE, HEIGHT = 0.5, 20  # of faces that count
-OVERLAP = 0.3  # intersection over union from which two boxes are the same face
 CHANGE, LIKENESS = 6.0, 0.97  # levels of grey, correlation: less change and more likeness than that is no change
 SAME = 0.5  # distance below which dlib's recognizer knows a face again; of different people one pair in 5,000 is nearer
 
@@ -91,8 +90,8 @@ class Comparison:
         found = {name: faces[faces.sizes[:, 1] >= HEIGHT] for name, faces in found.items()}
         known, scores = Faces.none(), []
         for name, faces in found.items():
-            new = faces[(faces.scores >= SCORE) & ~_same(faces, known).any(1)]
-            others = {other: _same(new, found[other]) * found[other].scores for other in found if other != name}
+            new = faces[(faces.scores >= SCORE) & ~same_places(faces, known).any(1)]
+            others = {other: same_places(new, found[other]) * found[other].scores for other in found if other != name}
             for row, score in enumerate(new.scores.tolist()):
                 least = {other: max(scored[row].tolist(), default=0.0) for other, scored in others.items()}
                 scores.append({name: round(score, 3)} | {other: round(score, 3) for other, score in least.items()})
@@ -104,11 +103,6 @@ class Comparison:
         away = (self._recognizer.embed(before, faces) - self._recognizer.embed(after, faces)).norm(dim=1)
         away[clearness(faces) == 0] = torch.nan
         return [None if value != value else round(value, 3) for value in away.tolist()]
-
-
-def _same(faces: Faces, others: Faces) -> Tensor:
-    """Which of two sets are in one place of one picture, ``(N, M)`` bool."""
-    return (box_iou(faces.boxes, others.boxes) > OVERLAP) & (faces.frame[:, None] == others.frame)
 
 
 def _verdict(unchanged: bool, sure: bool, distance: float | None) -> Verdict | None:

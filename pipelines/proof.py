@@ -14,6 +14,13 @@ from pipelines.options import HeadedCommand, config_from, group, option
 if TYPE_CHECKING:
     from pipelines.workers import Load
 
+_REPORT = option(
+    "--report",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all that was found to a file, as JSON.",
+)
+
 _compared = group(
     "What is compared",
     option(
@@ -24,12 +31,7 @@ _compared = group(
         show_default=True,
         help="Compare every N-th frame of videos.",
     ),
-    option(
-        "--report",
-        metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Write all that was found to a file, as JSON.",
-    ),
+    _REPORT,
 )
 
 _measured = group(
@@ -43,12 +45,7 @@ _measured = group(
         type=click.Path(exists=True, path_type=Path, dir_okay=False),
         help="Try this one as well: an ONNX network of ArcFace's kind; may be repeated.",
     ),
-    option(
-        "--report",
-        metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Write all figures, as JSON.",
-    ),
+    _REPORT,
     option(
         "--plot",
         metavar="FILE",

@@ -12,6 +12,7 @@ from PIL import ExifTags
 from anonymizer.errors import MediaError
 from anonymizer.media.demux import FORMATS
 from anonymizer.media.files import cause_of, check_readable, ffmpeg_name
+from anonymizer.media.statement import Statement
 from pipelines.inputs import Kind
 
 HARMLESS = frozenset(
@@ -29,7 +30,7 @@ SAID = ("CreatorTool", "DigitalSourceType")
 FRAMES = ("http://www.w3.org/1999/02/22-rdf-syntax-ns#", "adobe:ns:meta/")  # name spaces of what is around properties
 ORIENTATION = ExifTags.Base.Orientation
 STREAM_TAGS = frozenset(["language", "handler_name", "vendor_id", "encoder", "duration", "timecode_rate"])
-TAGS = ("creator_tool", "digital_source_type")  # of Matroska, for the same
+TAGS = [name.lower() for name in Statement("-", "-").tags()]  # of Matroska, for the same
 FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration", *TAGS})
 
 

@@ -7,8 +7,7 @@ import torch
 
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import DetectConfig
-from anonymizer.detect.base import OVERLAP, Detector, by_frame
-from anonymizer.geometry import box_iou
+from anonymizer.detect.base import Detector, by_frame, same_places
 
 __all__ = ["DETECTORS", "Both", "Detector"]
 
@@ -24,7 +23,7 @@ class Both:
 
     def detect(self, frames: Frames) -> Faces:
         first, second = self._first.detect(frames), self._second.detect(frames)
-        same = (first.frame[:, None] == second.frame) & (box_iou(first.boxes, second.boxes) > OVERLAP)
+        same = same_places(first, second)
         scores = torch.cat([first.scores[:, None], same * second.scores], dim=1).amax(1)
         return by_frame(Faces.cat([replace(first, scores=scores), second[~same.any(0)]]))
 

@@ -64,6 +64,11 @@ def faces(frame: Tensor, boxes: Tensor, landmarks: Tensor, scores: Tensor) -> Fa
     )
 
 
+def same_places(faces: Faces, others: Faces) -> Tensor:
+    """Which of two sets are one face, as they lie in one place of one frame: ``(N, M)`` bool."""
+    return (geometry.box_iou(faces.boxes, others.boxes) > OVERLAP) & (faces.frame[:, None] == others.frame)
+
+
 def by_frame(found: Faces) -> Faces:
     """Sorted by frame, then by falling score."""
     found = found[torch.argsort(found.scores, descending=True, stable=True)]

@@ -8,6 +8,8 @@ halved five times; on the way back up what was seen at each size is added.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anonymizer.networks.face_mesh import padded, shortcut
+
 SIZE = 192  # height and width of the input in pixels
 GRID = 48  # places along each side that may hold a face
 NUMBERS = 16  # a place: centre, size, six points
@@ -25,13 +27,9 @@ class Block(nn.Module):
         self.expand = nn.Conv2d(middle, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x
-        if self.stride == 2:
-            x = F.pad(x, (0, 1, 0, 1))  # TensorFlow pads even sizes only at the right and the bottom
-            shortcut = F.max_pool2d(shortcut, 2)
-        if self.widen:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.widen))
-        return F.relu(shortcut + self.expand(self.between(F.relu(self.reduce(self.depthwise(x))))))
+        within = self.depthwise(padded(x) if self.stride == 2 else x)
+        within = self.expand(self.between(F.relu(self.reduce(within))))
+        return F.relu(shortcut(x, self.stride, self.widen) + within)
 
 
 def narrow(inputs: int, outputs: int) -> nn.Sequential:
@@ -67,7 +65,7 @@ class BlazeFace(nn.Module):
         self.place = nn.Conv2d(48, NUMBERS, 1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.fine(F.relu(self.stem(F.pad(pictures, (0, 1, 0, 1)))))
+        fine = self.fine(F.relu(self.stem(padded(pictures))))
         middle = self.middle(fine)
         coarse = self.coarse(middle)
         x = self.up_coarse(self.from_coarse(coarse) + _doubled(self.top(coarse)))

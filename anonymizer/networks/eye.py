@@ -5,10 +5,9 @@ https://arxiv.org/abs/2006.11341; the layers follow MediaPipe's ``iris_landmark.
 iris. Residual bottlenecks; the picture is halved five times.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anonymizer.networks.face_mesh import Stem, linear_float32
+from anonymizer.networks.face_mesh import Stem, linear_float32, shortcut
 
 SIZE = 64  # height and width of the input in pixels
 POINTS = 71
@@ -28,10 +27,9 @@ class Bottleneck(nn.Module):
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = F.max_pool2d(x, 2) if self.stride == 2 else x
-        if self.widen:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.widen))
-        return self.activation(shortcut + self.expand(self.depthwise(self.between(self.reduce(x)))))
+        return self.activation(
+            shortcut(x, self.stride, self.widen) + self.expand(self.depthwise(self.between(self.reduce(x))))
+        )
 
 
 class EyeContour(nn.Module):

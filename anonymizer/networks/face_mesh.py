@@ -25,13 +25,19 @@ class Residual(nn.Module):
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x
-        if self.stride == 2:
-            x = F.pad(x, (0, 1, 0, 1))  # TensorFlow pads even sizes only at the right and the bottom
-            shortcut = F.max_pool2d(shortcut, 2)
-        if self.widen:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.widen))
-        return self.activation(shortcut + self.pointwise(self.depthwise(x)))
+        within = self.depthwise(padded(x) if self.stride == 2 else x)
+        return self.activation(shortcut(x, self.stride, self.widen) + self.pointwise(within))
+
+
+def padded(x: Tensor) -> Tensor:
+    """TensorFlow pads even sizes, before they are halved, only at the right and the bottom."""
+    return F.pad(x, (0, 1, 0, 1))
+
+
+def shortcut(x: Tensor, stride: int, widen: int) -> Tensor:
+    """``(N, C, H, W)``, pooled and with empty channels, as is needed to add it to what a block makes of it."""
+    pooled = F.max_pool2d(x, 2) if stride == 2 else x
+    return F.pad(pooled, (0, 0, 0, 0, 0, widen)) if widen else pooled
 
 
 class Stem(nn.Module):
@@ -43,7 +49,7 @@ class Stem(nn.Module):
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.convolution(F.pad(x, (0, 1, 0, 1))))
+        return self.activation(self.convolution(padded(x)))
 
 
 def narrow(inputs: int, outputs: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import torch
 import torch.nn.functional as F
-from linking import Measure, pictured_twice
+from linking import Measure, pairs_in, pictured_twice
 from torch import Tensor
 
 from anonymizer.consent import LINK, Consents, Person, is_kept
@@ -57,10 +57,7 @@ def report(first: Tensor, second: Tensor) -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(folder: Path) -> None:
     """Measure who of FOLDER stays visible."""
-    photographs: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*_????.jpg")):
-        photographs.setdefault(path.stem[:-5], []).append(path)
-    pairs = {name: paths[:2] for name, paths in photographs.items() if len(paths) > 1}
+    pairs = pairs_in(folder)
     measure = Measure()
     for size in (None, SMALLEST + 1):
         found = torch.stack(

@@ -29,6 +29,7 @@ from anonymizer.media.image import read_image
 from anonymizer.people import LINK, People
 from anonymizer.subjects import LINK as LINK_SUBJECTS
 from anonymizer.subjects import MARGIN, Subjects
+from pipelines.identities import people_in
 
 CPU = torch.device("cpu")
 GALLERIES = (20, 400)
@@ -132,14 +133,16 @@ def report_registry(found: Tensor, names: list[str]) -> None:
         click.echo(f"  registry, {link:.2f}: {wrong:.3%} of photographs wrong, {split:.1%} of people split{used}")
 
 
+def pairs_in(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Two photographs of each person, by name."""
+    return {person.name: (person.probe, person.gallery) for person in people_in(folder) if person.gallery}
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def main(folder: Path) -> None:
     """Measure how people of FOLDER are linked."""
-    photographs: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*_????.jpg")):
-        photographs.setdefault(path.stem[:-5], []).append(path)
-    pairs = {name: paths[:2] for name, paths in photographs.items() if len(paths) > 1}
+    pairs = pairs_in(folder)
     measure = Measure()
     for size in (None, SMALLEST + 1):
         found = torch.stack([torch.stack([measure.embed(path, size) for path in pair]) for pair in pairs.values()])
