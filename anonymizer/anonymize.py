@@ -63,6 +63,7 @@ class Anonymizer:
         config: all settings.
         subjects: knows people in all files, and gives them their personas; without it, every file has its own.
         consents: of people who stay visible where a face is surely theirs.
+        audited: whether new faces are held against the real ones; not only to measure what that does.
 
     Attributes:
         device: where the networks run.
@@ -80,9 +81,15 @@ class Anonymizer:
     """
 
     def __init__(
-        self, config: Config | None = None, subjects: Casting | None = None, consents: Consents | None = None
+        self,
+        config: Config | None = None,
+        subjects: Casting | None = None,
+        consents: Consents | None = None,
+        *,
+        audited: bool = True,
     ) -> None:
         self.config, self.subjects, self.consents = config or Config(), subjects, consents
+        self._audited = audited
         if self.config.generate.key != (subjects.key if subjects else None):
             raise ConfigError("the subjects are not those of the key that the settings name")
         if self.config.keep != (consents.name if consents else None):
@@ -280,7 +287,7 @@ class Anonymizer:
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
     def _audit(self, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None) -> Audit | None:
-        if not self._recognizer or not self._observer:
+        if not self._audited or not self._recognizer or not self._observer:
             return None
         lasting |= self.subjects is not None
         return Audit(self._recognizer, moving=moving, lasting=lasting, troupe=troupe)

@@ -18,6 +18,7 @@ CURVE = np.geomspace(1e-4, 1, 41)
 ATTACKS = {
     "originals": "nothing is anonymized: what the recognizer can do",
     "naive": "anonymized photographs are compared with originals",
+    "without the audit": "as naive; the program does not look at what it made",
     "parrot": "the gallery is anonymized too, by the same program, without the key",
     "retrained threshold": "as naive; the threshold is set on anonymized photographs of strangers",
 }
@@ -27,7 +28,9 @@ GLASSES, NO_GLASSES = -2.3, -3.0  # from where there mostly are any, and up to w
 
 Mask = NDArray[np.bool_]
 Embedded = Mapping[str, Embeddings]
-"""By role, a row a person: ``original`` and its result ``hidden``, ``gallery`` and its result ``parrot``."""
+"""By role, a row a person: ``original``, its results ``hidden`` and, without the audit, ``raw``; ``gallery`` and its
+result ``parrot``.
+"""
 
 
 def recognition(known: Embedded) -> dict[str, Any]:
@@ -45,9 +48,9 @@ def recognition(known: Embedded) -> dict[str, Any]:
 def _distances(known: Embedded) -> dict[str, tuple[figures.Array, figures.Array]]:
     """For each of ``ATTACKS`` the distances that count, and those that set the threshold."""
     originals = figures.distances(known["original"], known["gallery"])
-    naive = figures.distances(known["hidden"], known["gallery"])
+    naive, raw = (figures.distances(known[role], known["gallery"]) for role in ("hidden", "raw"))
     parrot = figures.distances(known["hidden"], known["parrot"])
-    pairs = ((originals, originals), (naive, originals), (parrot, parrot), (naive, naive))
+    pairs = ((originals, originals), (naive, originals), (raw, originals), (parrot, parrot), (naive, naive))
     return dict(zip(ATTACKS, pairs, strict=True))
 
 

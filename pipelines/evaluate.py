@@ -89,14 +89,15 @@ class Evaluator:
     Args:
         anonymizer: what is evaluated.
         parrot: the same without its key.
+        raw: the same without the audit.
 
     Attributes:
         device: where networks run.
         seen: what was seen so far.
     """
 
-    def __init__(self, anonymizer: Anonymizer, parrot: Anonymizer) -> None:
-        self._anonymizer, self._parrot = anonymizer, parrot
+    def __init__(self, anonymizer: Anonymizer, parrot: Anonymizer, raw: Anonymizer) -> None:
+        self._anonymizer, self._parrot, self._raw = anonymizer, parrot, raw
         self.device = anonymizer.device
         self._estimator = MeshEstimator(self.device)
         self._reader = TraitReader((), self.device)
@@ -137,6 +138,7 @@ class Evaluator:
             if recognizers:
                 self._add("original", _embed(recognizers, before, rows))
                 self._add("hidden", _embed(recognizers, after, rows))
+                self._add("raw", _embed(recognizers, self._after(self._raw.stills(frames).frames, done.faces)[0], rows))
             usable = comparable(before) & still
             self.seen.changes.append(compare(before.rows(usable), after.rows(usable), self._model))
             self.seen.outcomes.update(done.outcomes)
@@ -196,7 +198,7 @@ def _separation(probes: Embeddings, gallery: Embeddings) -> float:
 
 
 def evaluate(
-    folder: Path, count: int | None, files: Sequence[Path], config: Config, load: Callable[[Config], Anonymizer]
+    folder: Path, count: int | None, files: Sequence[Path], config: Config, load: Callable[..., Anonymizer]
 ) -> dict[str, Any]:
     """All figures, as plain values.
 
@@ -205,7 +207,7 @@ def evaluate(
         count: of people, None for all.
         files: ONNX networks that try to recognize people, besides those ``at_hand``.
         config: how faces are replaced.
-        load: makes what replaces them.
+        load: makes what replaces them, as ``Anonymizer`` does.
 
     Raises:
         ConfigError, WeightsError, MediaError: a setting is wrong, a network or a photograph cannot be read.
@@ -216,7 +218,7 @@ def evaluate(
         raise ConfigError("two recognizers have the same file name")
     candidates = named(files)
     keyless = replace(config, generate=replace(config.generate, seed=None))
-    evaluator = Evaluator(load(config), load(keyless))
+    evaluator = Evaluator(load(config), load(keyless), load(config, audited=False))
     recognizers, notes = _recognizers(evaluator, pairs, candidates)
     with progress("evaluate", len(people) + len(pairs), "photographs") as advance:
         if recognizers:

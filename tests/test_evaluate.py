@@ -219,13 +219,17 @@ def test_an_open_mouth_is_told(mesh: View) -> None:
 # Attackers
 
 
+SEEN = ("originals", "without the audit")
+
+
 def crowd(hidden: Callable[[NDArray[Any]], NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Sixty people who are told apart easily, of whom ``hidden`` makes something else."""
     chance = np.random.default_rng(0)
     people = np.pad(chance.normal(size=(60, 32)), ((0, 0), (0, 1)))  # the last number is the same for all
     noise = 0.05 * np.pad(chance.normal(size=(2, 60, 32)), ((0, 0), (0, 0), (0, 1)))
     roles = {role: people + own for role, own in zip(("original", "gallery"), noise, strict=True)}
-    return roles | {"hidden": hidden(roles["original"]), "parrot": hidden(roles["gallery"])}
+    made = hidden(roles["original"])
+    return roles | {"hidden": made, "raw": roles["original"], "parrot": hidden(roles["gallery"])}
 
 
 def shares(found: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -244,7 +248,8 @@ def test_who_is_drawn_anew_is_recognized_by_none() -> None:
     chance = np.random.default_rng(1)
     found = attacks.recognition(crowd(lambda originals: chance.normal(size=originals.shape)))
     assert shares(found)["originals"] == (1, 1)
-    assert all(max(pair) < 0.1 for name, pair in shares(found).items() if name != "originals")
+    assert all(max(pair) < 0.1 for name, pair in shares(found).items() if name not in SEEN)
+    assert shares(found)["without the audit"] == (1, 1)  # it was given the originals
     assert found["same_photograph"]["value"] == 0
 
 
@@ -311,6 +316,17 @@ def test_a_program_that_hides_nobody_is_found_out(untouched: dict[str, Any]) -> 
     assert kept["pose"]["mean"] < 0.01
     assert all(length["error"] < 1e-3 for length in kept["expression"].values())
     assert untouched["groups"]["all"]["covered"] == 0
+
+
+def test_what_comes_without_the_audit_is_attacked_too(folder: Path) -> None:
+    asked: list[bool] = []
+
+    def load(config: Config, *, audited: bool = True) -> Untouched:
+        asked.append(audited)
+        return Untouched(config, audited=audited)
+
+    evaluate(folder, 2, [], Config(generate=GenerateConfig(method="solid")), load)
+    assert asked == [True, True, False]
 
 
 def test_faces_that_are_covered_are_counted_and_lost(folder: Path) -> None:

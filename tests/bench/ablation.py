@@ -143,13 +143,11 @@ class Lab:
         return embedded, told
 
     def _anonymizer(self, variant: Variant) -> Anonymizer:
-        anonymizer = Anonymizer(Config(generate=variant.settings))
+        anonymizer = Anonymizer(Config(generate=variant.settings), audited=variant.audited)
         observer = anonymizer._observer
         assert observer
         observe = observer.observe
         observer.observe = lambda frames, faces: variant.change(observe(frames, faces))  # type: ignore[method-assign]
-        if not variant.audited:
-            anonymizer._recognizer = None
         return anonymizer
 
 

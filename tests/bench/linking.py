@@ -29,6 +29,7 @@ from anonymizer.media.image import read_image
 from anonymizer.people import LINK, People
 from anonymizer.subjects import LINK as LINK_SUBJECTS
 from anonymizer.subjects import MARGIN, Subjects
+from pipelines.figures import distances, limit, strangers
 from pipelines.identities import people_in
 
 CPU = torch.device("cpu")
@@ -36,6 +37,7 @@ GALLERIES = (20, 400)
 ROUNDS = 20  # galleries a person
 ORDERS = 10  # in which photographs come to the registry
 LINKS = (0.27, 0.28, 0.29, 0.3, 0.32)
+FARS = (1e-3, 1e-4, 1e-5)
 TWICE = 0.15  # distance of embeddings of length 1 below which two photographs are one
 
 
@@ -127,6 +129,10 @@ def report_registry(found: Tensor, names: list[str]) -> None:
     if twice.any():
         named = [name for name, out in zip(names, twice.tolist(), strict=True) if out]
         click.echo(f"  left out, as they share a photograph: {', '.join(named)}")
+    apart = distances(*F.normalize(found[~twice], dim=2).unbind(1))
+    for far in FARS:
+        split = (apart.diagonal() >= limit(strangers(apart), far)).mean()
+        click.echo(f"  pair by pair: with {far:.3%} of strangers taken for one person, {split:.1%} of people are split")
     for link in LINKS:
         wrong, split = register(found[~twice], link)
         used = ", as is used" if link == LINK_SUBJECTS else ""
