@@ -29,17 +29,19 @@ TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 SOUGHT = tuple(map(ATTRIBUTES.index, ("glasses", "beard")))  # flaws, unless they are asked for
 FLAWED = tuple(map(FLAWS.index, ("glasses", "beard")))
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
+SKETCH = SIZES[0]  # side of the portraits that are measured
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
 class Portrait(NamedTuple):
     """A persona as the network drew it: ``pixels (3, S, S)`` float32 in 0..1, mesh ``points (468, 3)`` in pixels,
-    ``light (9,)`` on the face; see ``light.measure``.
+    ``light (9,)`` on the face, see ``light.measure``; ``style (512,)`` that the network was given.
     """
 
     pixels: Tensor
     points: Tensor
     light: Tensor
+    style: Tensor
 
 
 class Order(NamedTuple):
@@ -77,30 +79,45 @@ class Studio:
             orders: may name the same portrait several times.
             keep: whether the same portraits may be asked for again; they are measured, and so corrected, more exactly.
         """
-        missing = [order for order in dict.fromkeys(orders) if order not in self._cache]
-        drawn: dict[Order, Portrait] = {}
-        for size in {order.size for order in missing}:
+        found = {order: self._recall(order) for order in dict.fromkeys(orders) if order in self._cache}
+        missing = [order for order in dict.fromkeys(orders) if order not in found]
+        for size in sorted({order.size for order in missing}):
             same = [order for order in missing if order.size == size]
             for start in range(0, len(same), self._batch_size):
                 group = same[start : start + self._batch_size]
-                drawn |= zip(group, self._draw(group, keep), strict=True)
-        found = [drawn[order] if order in drawn else self._recall(order) for order in orders]
-        if keep:
-            self._store(drawn)
-        return found
+                drawn = dict(zip(group, self._draw(group, keep), strict=True))
+                found |= drawn
+                if keep:
+                    self._store(drawn)
+        return [found[order] for order in orders]
 
-    def _draw(self, orders: list[Order], exact: bool) -> list[Portrait]:
-        """Portraits of one size. Those that miss what was ordered are ordered again, by as much the other way."""
+    def _draw(self, orders: list[Order], keep: bool) -> list[Portrait]:
+        """Portraits of one size. What they show is found out with sketches, as large ones take long to draw."""
+        size = orders[0].size
+        if size == SKETCH:
+            return self._sketch(orders, keep)
+        sketches = self.portraits([order._replace(size=SKETCH) for order in orders], keep)
+        if size < SKETCH:
+            pictures = F.avg_pool2d(torch.stack([sketch.pixels for sketch in sketches]), SKETCH // size)
+        else:
+            pictures = self._picture(torch.stack([sketch.style for sketch in sketches]), size)
+        return [
+            sketch._replace(pixels=picture, points=sketch.points * (size / SKETCH))
+            for sketch, picture in zip(sketches, pictures, strict=True)
+        ]
+
+    def _sketch(self, orders: list[Order], exact: bool) -> list[Portrait]:
+        """Those that miss what was ordered are ordered again, by as much the other way."""
         styles = torch.stack([self._style(order.persona) for order in orders])
-        wanted, size = torch.stack([_numbers(order.condition) for order in orders]), orders[0].size
-        portraits = self._take(self._condition.steer(styles, wanted), size, exact)
+        wanted = torch.stack([_numbers(order.condition) for order in orders])
+        portraits = self._take(self._condition.steer(styles, wanted), exact)
         missed = self._missed(portraits, wanted)
         asked = _corrected(wanted, missed, wanted)
         for _ in range(CORRECTIONS):
             rows = (_worst(missed) > TOLERANCE).nonzero()[:, 0]
             if not len(rows):
                 break
-            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), size, exact)
+            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), exact)
             off = self._missed(drawn, wanted[rows])
             asked[rows] = _corrected(asked[rows], off, wanted[rows])
             closer = (_worst(off) < _worst(missed[rows])).nonzero()[:, 0]
@@ -115,17 +132,19 @@ class Studio:
         return (self._model.conditions(points) - wanted).nan_to_num(0)
 
     @torch.inference_mode()
-    def _take(self, w: Tensor, size: int, exact: bool) -> list[Portrait]:
-        """Portraits ``size`` pixels a side, of styles ``w (N, 512)``."""
-        drawn_size = max(size, SIZES[0])
-        picture = ((self._engine(drawn_size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
+    def _take(self, w: Tensor, exact: bool) -> list[Portrait]:
+        """Sketches of styles ``w (N, 512)``, measured."""
+        picture = self._picture(w, SKETCH)
         frames = stills(picture)
         measure = self._estimator.measure if exact else self._estimator.estimate
-        points = measure(frames, whole_pictures(len(w), drawn_size)).points
-        shades = light.measure(picture.cpu(), points[..., :2] / drawn_size, self._model.normals(points))
-        shrink = drawn_size // size
-        pixels = F.avg_pool2d(picture, shrink) if shrink > 1 else picture
-        return [Portrait(*row) for row in zip(pixels, points / shrink, shades, strict=True)]
+        points = measure(frames, whole_pictures(len(w), SKETCH)).points
+        shades = light.measure(picture.cpu(), points[..., :2] / SKETCH, self._model.normals(points))
+        return [Portrait(*row) for row in zip(picture, points, shades, w, strict=True)]
+
+    @torch.inference_mode()
+    def _picture(self, w: Tensor, size: int) -> Tensor:
+        """``(N, 3, size, size)`` in 0..1, of styles ``w (N, 512)``."""
+        return ((self._engine(size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
 
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""
