@@ -55,7 +55,7 @@ class Cli(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            from pipelines.report import one_line
+            from pipelines.failures import one_line
 
             logging.getLogger(__name__).debug("%s", error, exc_info=True)
             raise click.ClickException(one_line(error)) from error
@@ -157,9 +157,9 @@ def inspect(context: click.Context, inputs: tuple[Place, ...], **settings: Any) 
     are in pixels from the top left of the upright picture.
     """
     config = config_from({**settings, "method": "solid"})
+    from pipelines.failures import one_line
     from pipelines.inputs import find
     from pipelines.inspection import faces_in
-    from pipelines.report import one_line
     from pipelines.staging import at_hand
 
     found = find(inputs)
