@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-LINK, HEAD = "chain", "head"
-"""Under what a line has its hash, and a report that of the whole."""
+LINK, HEAD, SIGNATURE = "chain", "head", "signature"
+"""Under what a line has its hash, and a report that of the whole, and the signature of that."""
 
 START = "0" * 64
 """What stands before the first line."""
@@ -44,7 +44,7 @@ def sealed(report: Entry) -> Entry:
 def head_of(report: Entry) -> str:
     """The hash of the last line, and of what else a report says."""
     items = report[ITEMS]
-    said = {name: value for name, value in report.items() if name not in (ITEMS, HEAD)}
+    said = {name: value for name, value in report.items() if name not in (ITEMS, HEAD, SIGNATURE)}
     return following(items[-1][LINK] if items else START, said)
 
 

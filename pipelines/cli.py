@@ -21,8 +21,9 @@ from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
 from pipelines.proof import audit, bench, evaluate
 from pipelines.provenance import provenance
-from pipelines.record import report
 from pipelines.subjects import subjects
+from pipelines.trial_signer import test_signer
+from pipelines.verify import report
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
@@ -218,7 +219,7 @@ def faces(
             click.echo(path)
 
 
-for command in (audit, bench, evaluate, models, provenance, report, subjects):
+for command in (audit, bench, evaluate, models, provenance, report, subjects, test_signer):
     main.add_command(command)
 
 if __name__ == "__main__":

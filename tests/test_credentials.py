@@ -12,7 +12,6 @@ from typing import Any
 
 import c2pa
 import pytest
-from certificates import make_signer
 from cryptography.hazmat.primitives.asymmetric import ec
 from fake_anonymizer import Blind, FakeAnonymizer, Run, files, invoke, make_photo, make_video
 from metadata_readers import exiftool, needs_exiftool, said
@@ -23,6 +22,7 @@ from video_samples import packets, read
 
 from anonymizer.credentials import TYPES
 from pipelines.settings import OutputConfig
+from pipelines.trial_signer import make_signer
 
 SIGNED = ("a.jpg", "a.png", "a.tif", "a.webp", "a.gif", "a.avif", "a.heic", "a.mp4", "a.mov")
 BOXED = ("MP4", "MOV", "AVIF", "HEIF")
@@ -62,7 +62,7 @@ def test_what_is_signed_holds(run: Run, signer: tuple[str, ...], name: str) -> N
     assert (told["tool"], told["digital source type"]) == said(target) == (TOOL, GENERATED)
     credentials = told["credentials"]
     assert (credentials["holds"], credentials["trusted"]) == (True, False)
-    assert credentials["signer"] == "Signer for tests, Tests only"
+    assert credentials["signer"] == "Test signer, For tests only"
     opened, edited = credentials["actions"]
     assert (opened["action"], edited["action"]) == ("c2pa.opened", "c2pa.edited")
     assert edited["digitalSourceType"] == GENERATED
