@@ -200,9 +200,9 @@ def test_nothing_is_left_of_a_change_that_fails(run: Run, job: None) -> None:
     with sqlite3.connect(LEDGER) as base:
         (settings,) = base.execute("SELECT value FROM job WHERE key = 'settings'").fetchone()
     base.close()
-    with closing(Ledger(Path("out"), json.loads(settings), seal=Seal(Signer.read(CERTIFICATES, KEY)))) as ledger:
-        with pytest.raises(ZeroDivisionError):
-            fail(ledger)
+    seal = Seal(Signer.read(CERTIFICATES, KEY))
+    with closing(Ledger(Path("out"), json.loads(settings), seal=seal)) as ledger, pytest.raises(ZeroDivisionError):
+        fail(ledger)
     assert run("report", "verify", "out").stdout == told
 
 
