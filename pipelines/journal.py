@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from anonymizer.errors import MediaError
-from pipelines.chain import START, Entry, following
+from pipelines.chain import START, Entry, following, text_of
 from pipelines.signature import Seal, read_signature
 
 _TABLES = (
@@ -35,6 +35,7 @@ _COLUMNS = (
 )
 
 
+_KEEP = "INSERT INTO job VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 KEPT = ("head", "signature")
 """What the table ``job`` of a ledger keeps of its record."""
 
@@ -79,7 +80,7 @@ class Journal:
         """Keep the last hash, and sign it, if there are new entries; at the end of each transaction."""
         if self._changed:
             kept = {"head": self._head} | ({"signature": self._seal.sign(self._head)} if self._seal else {})
-            self._base.executemany("INSERT OR REPLACE INTO job VALUES (?, ?)", kept.items())
+            self._base.executemany(_KEEP, kept.items())
             self._changed = False
 
     def _begin(self) -> None:
@@ -87,9 +88,8 @@ class Journal:
         self._append("run", {**self._about, "begun": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def _append(self, what: str, entry: Entry) -> None:
-        line = {what: entry}
-        self._head, self._changed = following(self._head, line), True
-        text = json.dumps(line, sort_keys=True, separators=(",", ":"))
+        text = text_of({what: entry})
+        self._head, self._changed = following(self._head, text), True
         self._base.execute("INSERT INTO records (entry, chain) VALUES (?, ?)", (text, self._head))
 
 
@@ -151,7 +151,7 @@ def read_history(base: sqlite3.Connection) -> History:
     for number, text, chain in base.execute("SELECT number, entry, chain FROM records ORDER BY number"):
         entry = _parsed(text)
         before = found.heads[-1] if found.heads else START
-        if entry is None or following(before, entry) != chain or number != len(found.heads) + 1:
+        if entry is None or following(before, text_of(entry)) != chain or number != len(found.heads) + 1:
             found.wrong.append(f"line {number} was changed, or one before it was added, removed or moved")
             return found
         found.heads.append(chain)
