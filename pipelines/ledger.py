@@ -142,8 +142,8 @@ class Ledger(Closing):
             raise MediaError(f"the ledger cannot be used: {error}", path=self.path) from error
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """All that happens inside is written, with its record, or nothing.
+    def _changing(self, *, dry: bool = False) -> Iterator[None]:
+        """All that happens inside is written, with its record, or nothing; nothing if it is only tried.
 
         Raises:
             MediaError: the ledger cannot be written.
@@ -151,7 +151,7 @@ class Ledger(Closing):
         with self._guarded(), self._base:
             self._base.execute("BEGIN")
             yield
-            self._journal.end()
+            self._base.rollback() if dry else self._journal.end()
 
     def _count(self, query: str) -> int:
         count: int = self._base.execute(f"SELECT COUNT(*) FROM ({query})").fetchone()[0]
@@ -194,7 +194,9 @@ class Ledger(Closing):
         inside = self._root and target.is_relative_to(self._root)
         return as_text(target.relative_to(self._root) if self._root and inside else target)
 
-    def left(self, jobs: Sequence[Job], failures: list[AnonymizerError], *, retry: bool = False) -> list[Job]:
+    def left(
+        self, jobs: Sequence[Job], failures: list[AnonymizerError], *, retry: bool = False, dry: bool = False
+    ) -> list[Job]:
         """Those of ``jobs`` that are not done; all are known from now on.
 
         A file that is done is done again, with a note, if it or its labels have changed or its output is gone.
@@ -202,11 +204,12 @@ class Ledger(Closing):
         Args:
             failures: takes those whose output is of another input.
             retry: whether to try again what is in quarantine.
+            dry: whether nothing is to be written; then nothing may be recorded either.
 
         Raises:
             MediaError: the ledger cannot be written.
         """
-        with self._changing():
+        with self._changing(dry=dry):
             return [job for job in jobs if self._is_left(job, failures, retry)]
 
     def _is_left(self, job: Job, failures: list[AnonymizerError], retry: bool) -> bool:

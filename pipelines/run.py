@@ -90,7 +90,7 @@ class Run:
         begun = self._root is not None and ledger_of(self._root).exists()
         with closing(self._ledger(self._root if begun else None)) as ledger:
             jobs = plan(found, self.inputs, self.output, self.reports, may_replace=self._may_replace(ledger))
-            for job in jobs if self.force else ledger.left(jobs, found.failures, retry=self.retry):
+            for job in jobs if self.force else ledger.left(jobs, found.failures, retry=self.retry, dry=True):
                 click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.name} -> {job.result}")
             _tell([*found.as_lines(), *ledger.notes])
         return not found.failures

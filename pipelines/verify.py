@@ -89,7 +89,8 @@ class Told:
 def _read(job: Place) -> Told:
     from pipelines.ledger_files import ledger_of
 
-    path = ledger_of(job) if isinstance(job, str) or job.is_dir() else job
+    ledger = ledger_of(job)
+    path = ledger if isinstance(job, str) or (ledger.exists() and not job.is_file()) else job
     try:
         with path.open("rb") as file:
             is_ledger = file.read(len(SQLITE)) == SQLITE

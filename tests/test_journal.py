@@ -93,6 +93,13 @@ def test_a_run_that_has_nothing_to_do_leaves_no_line(run: Run, job: str) -> None
     assert entries() == before
 
 
+def test_dry_runs_leave_no_line_either(run: Run, job: str) -> None:
+    Path("out/a.jpg").unlink()
+    before = LEDGER.read_bytes(), entries()
+    assert "in/a.jpg: is done again" in run("run", "in", "-o", "out", "--dry-run").stderr
+    assert (LEDGER.read_bytes(), entries()) == before
+
+
 def test_heads_that_were_noted_stay_as_the_record_grows(run: Run, job: str) -> None:
     make_photo(Path("in/e.jpg"))
     run("run", "in", "-o", "out", code=1)
