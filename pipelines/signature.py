@@ -104,4 +104,5 @@ def _name(certificate: Certificate) -> str:
 
     kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
     found = [entry for kind in kinds for entry in certificate.subject.get_attributes_for_oid(kind)]
-    return ", ".join(str(entry.value) for entry in found) or "nobody, by the certificate"
+    name = ", ".join(str(entry.value) for entry in found) or "nobody"
+    return "".join(letter if letter.isprintable() else "?" for letter in name)  # it may hold commands for a terminal

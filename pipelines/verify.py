@@ -48,7 +48,7 @@ def verify(job: Place, head: str | None, signer: Path | None) -> None:
     if wrong:
         raise click.exceptions.Exit(1)
     click.echo(f"as it was written: {told.lines} lines, {len(told.outputs)} outputs; {told.heads[-1]}")
-    click.echo(_signed_by(told.signature))
+    click.echo(_signed_by(told.signature, signer))
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _of_ledger(path: Path) -> Told:
     from pipelines.journal import read_history
 
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as base:
+        with closing(sqlite3.connect(_only_read(path), uri=True, isolation_level=None)) as base:
             base.execute("BEGIN")  # one moment of it, also while a run is at work
             found = read_history(base)
             outputs = [*_outputs_of(base, path.with_suffix(""), found.last.values())]
@@ -140,6 +140,15 @@ def _of_ledger(path: Path) -> Told:
         raise click.ClickException(f"{path}: is no ledger, or is damaged: {error}") from error
     heads = found.heads or [START]
     return Told(path, found.wrong, len(found.heads), outputs, heads, found.signature, found.signs)
+
+
+def _only_read(path: Path) -> str:
+    """The URI by which SQLite reads a ledger and leaves nothing beside it, where it may not even write.
+
+    If a run is at work, or was killed, there is a log of what it wrote last.
+    """
+    at_work = path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'' if at_work else '&immutable=1'}"
 
 
 def _outputs_of(base: sqlite3.Connection, root: Path, numbers: Collection[int]) -> Iterator[Output]:
@@ -179,12 +188,13 @@ def _unsigned(told: Told, signer: Path | None) -> Iterator[str]:
         yield f"is signed by {signed.signer}, with another certificate than that of {signer}"
 
 
-def _signed_by(signature: str | None) -> str:
+def _signed_by(signature: str | None, signer: Path | None) -> str:
     from pipelines.signature import read_signature
 
     if signature is None:
         return "not signed: whoever can write it can make up another, unless you noted how it ends (--head)"
-    return f"signed by {read_signature(signature).signer}"
+    known = f"as {signer} demands" if signer else "as its certificate says, which anybody can make (--signer)"
+    return f"signed by {read_signature(signature).signer}, {known}"
 
 
 def _changed(outputs: Iterable[Output]) -> Iterator[str]:

@@ -211,6 +211,22 @@ def test_output_in_a_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.filesystem("memory").rm("/journal", recursive=True)
 
 
+def test_nothing_is_left_beside_what_is_checked(run: Run, job: str) -> None:
+    """So that it can be checked where one may only read."""
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
+    run("report", "verify", "out")
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
+
+
+def test_a_ledger_is_checked_while_a_run_has_it(run: Run, job: str) -> None:
+    with closing(sqlite3.connect(LEDGER)) as base:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("INSERT INTO job VALUES ('a', 'b')")
+        base.commit()
+        assert Path("out.ledger-wal").stat().st_size
+        assert job in run("report", "verify", "out").stdout
+
+
 def test_what_is_no_ledger(run: Run) -> None:
     Path("out").mkdir()
     assert "there is no report or ledger: " in run("report", "verify", "out", code=2).stderr
@@ -230,7 +246,7 @@ def test_killed_at_any_moment_the_record_holds(run: Run, signed: bool) -> None:
         make_photo(Path(f"in/{number}.png"), (64, 48))
     start = [sys.executable, "-c", COMMAND, str(Path(__file__).parent), "run", "in", "-o", "out", *options]
     dice, heads = random.Random(0), []
-    for _ in range(5):
+    for _ in range(3):
         done = len(known())
         process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         while process.poll() is None and len(known()) == done:
@@ -245,7 +261,7 @@ def test_killed_at_any_moment_the_record_holds(run: Run, signed: bool) -> None:
     assert subprocess.run(start, capture_output=True).returncode == 0
     for head in heads:
         assert "120 outputs" in run("report", "verify", "out", "--head", head).stdout
-    assert len([line for line in entries() if "run" in line]) == 6
+    assert len([line for line in entries() if "run" in line]) == 4
 
 
 LINES = st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=2), min_size=1)

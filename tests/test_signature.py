@@ -63,8 +63,8 @@ def signatures() -> list[str]:
 
 def test_signed_records_tell_by_whom(run: Run, job: None) -> None:
     for record in ("r.json", LEDGER, "out"):
-        assert "signed by Test signer, For tests only" in run("report", "verify", record).stdout
-        run("report", "verify", record, "--signer", CERTIFICATES)
+        assert "signed by Test signer, For tests only, as its certificate" in run("report", "verify", record).stdout
+        assert f"as {CERTIFICATES} demands" in run("report", "verify", record, "--signer", CERTIFICATES).stdout
 
 
 def test_others_can_check_it_by_the_standard_alone(run: Run, job: None) -> None:
