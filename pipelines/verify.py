@@ -160,7 +160,9 @@ def _outputs_of(base: sqlite3.Connection, root: Path, numbers: Collection[int]) 
         said = item(base, number)
         if said.get("hash_out"):
             named = place(said["result"]["output"])
-            yield Output(number, named if isinstance(named, str) else root / said["target"], said["hash_out"])
+            if isinstance(named, Path):  # by its name, which the target need not tell exactly; below this very folder
+                named = root.joinpath(*named.parts[-len(Path(said["target"]).parts) :])
+            yield Output(number, named, said["hash_out"])
 
 
 def _forged(told: Told, head: str | None) -> Iterator[str]:

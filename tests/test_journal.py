@@ -200,6 +200,15 @@ def test_entries_are_only_added(run: Run, job: str) -> None:
                 base.execute(statement)
 
 
+def test_folders_may_be_moved_and_names_need_not_be_unicode(run: Run) -> None:
+    make_photo(Path("in/deep/a.jpg")).rename(Path("in/deep", os.fsdecode(b"\xff \\ .jpg")))
+    run("run", "in", "-o", "out")
+    Path("elsewhere").mkdir()
+    for name in ("out", "out.ledger"):
+        Path(name).rename(Path("elsewhere", name))
+    assert "1 outputs" in run("report", "verify", "elsewhere/out").stdout
+
+
 def test_output_in_a_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(Path("state").resolve()))
     make_photo(Path("in/0.jpg"))
