@@ -63,7 +63,7 @@ class Journal:
         row = base.execute("SELECT chain FROM records ORDER BY number DESC LIMIT 1").fetchone()
         self._head: str = row[0] if row else START
         self._begun, self._changed = False, False
-        if why := _why_not(self._head, _kept(base), signed=seal is not None and not anew):
+        if why := _why_not(self._head, _kept(base), None if anew else seal):
             cause = f"{why}: `anonymizer report verify` tells more; move the ledger away to begin anew"
             raise MediaError(cause, path=path)
         if anew and row:
@@ -106,19 +106,21 @@ def _kept(base: sqlite3.Connection) -> dict[str, str]:
     return dict(base.execute(f"SELECT key, value FROM job WHERE key IN {KEPT}").fetchall())
 
 
-def _why_not(head: str, kept: dict[str, str], *, signed: bool) -> str:
-    """Why the record does not end as it did, when it was ``signed`` if that is known; empty if it does."""
+def _why_not(head: str, kept: dict[str, str], seal: Seal | None) -> str:
+    """Why the record does not end as it did, when ``seal`` signed it if that is known; empty if it does."""
     if kept.get("head", START) != head:
         return "the last lines of its record were added, changed or removed"
-    if head == START or not (signed or "signature" in kept):
+    if head == START or not (seal or "signature" in kept):
         return ""
     try:
-        about = read_signature(kept["signature"]).head
+        signed = read_signature(kept["signature"])
     except KeyError:
         return "its record was signed, and the signature is gone"
     except MediaError as error:
         return f"its record's {error}"
-    return "" if about == head else "the signature of its record is about another one"
+    if seal and signed.certificate != seal.certificate:
+        return f"its record was signed by {signed.signer}, with another certificate"
+    return "" if signed.head == head else "the signature of its record is about another one"
 
 
 @dataclass

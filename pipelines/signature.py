@@ -24,6 +24,9 @@ _ALGORITHM = "ES256"
 class Seal:
     """Signs.
 
+    Attributes:
+        certificate: of the signer.
+
     Raises:
         ConfigError: the certificates or the key cannot be read, or do not belong together.
     """
@@ -38,7 +41,7 @@ class Seal:
             self._key = load_pem_private_key(signer.key, None)
             ders = [certificate.public_bytes(Encoding.DER) for certificate in chain]
             self._header = {"typ": "JOSE", "x5c": [base64.b64encode(der).decode() for der in ders]}
-            read_signature(self.sign(""))
+            self.certificate = read_signature(self.sign("")).certificate
         except (jwt.PyJWTError, ValueError, TypeError, MediaError) as error:
             raise ConfigError(f"the certificates and the key of --sign do not sign: {cause_of(error)}") from error
 

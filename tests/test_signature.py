@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -154,6 +155,17 @@ def test_no_run_signs_what_was_cut(run: Run, job: None) -> None:
     with closing(sqlite3.connect(LEDGER)) as base, base:
         base.execute("DELETE FROM job WHERE key = 'signature'")
     assert "the signature is gone" in run("run", "in", "-o", "out", *SIGN, code=1).stderr
+
+
+def test_no_run_signs_what_another_signed(run: Run, job: None) -> None:
+    """Else whoever cuts a record could sign it himself, and have the next run sign it properly."""
+    Path("out/a.jpg").unlink()
+    shutil.rmtree("signer")
+    run("test-signer", "signer")
+    refused = run("run", "in", "-o", "out", *SIGN, code=1).stderr
+    assert "its record was signed by Test signer, For tests only, with another certificate" in refused
+    run("run", "in", "-o", "out", "--force", *SIGN)
+    run("report", "verify", "out", "--signer", CERTIFICATES)
 
 
 def test_what_is_signed_may_be_made_anew_unsigned_and_back(run: Run, job: None) -> None:
