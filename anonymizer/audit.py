@@ -21,12 +21,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import inf
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry
+from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import Outcome, Persona
 from anonymizer.generate.seeds import derive_seed
@@ -102,7 +104,7 @@ class Audit:
 
     def judge(
         self, frames: Frames, done: Frames, belief: Belief, outcomes: Sequence[Outcome]
-    ) -> tuple[list[Outcome], Tensor]:
+    ) -> tuple[list[Outcome], Tensor, AuditFigures]:
         """Look at faces that were replaced.
 
         Args:
@@ -113,12 +115,13 @@ class Audit:
 
         Returns:
             the outcomes, with one of ``REFUSED`` for generated faces that must not be shown; and which of these,
-            ``(N,)`` bool, may be tried again with what ``cast`` says then. The others have to be covered.
+            ``(N,)`` bool, may be tried again with what ``cast`` says then. The others have to be covered. Last, what
+            was looked at.
         """
         people = belief.faces.tracks.tolist()
         made = torch.tensor([outcome in MADE for outcome in outcomes], dtype=torch.bool)
         same = made & unchanged(frames, done, belief)
-        similar = self._similar(frames, done, belief.faces, made & ~same)
+        similar, seen = self._similar(frames, done, belief.faces, made & ~same)
         again = {who for who in similar if self._has_another(who)}
         self._tries.update(again)
         refused = made & torch.tensor([who in similar for who in people], dtype=torch.bool)
@@ -127,7 +130,8 @@ class Audit:
             Outcome.UNCHANGED if is_same else Outcome.SIMILAR if is_refused else outcome
             for outcome, is_same, is_refused in zip(outcomes, same.tolist(), refused.tolist(), strict=True)
         ]
-        return judged, refused & ~same & torch.tensor([who in again for who in people], dtype=torch.bool)
+        figures = seen + AuditFigures(by_detail=int(made.sum()), redrawn=len(again))
+        return judged, refused & ~same & torch.tensor([who in again for who in people], dtype=torch.bool), figures
 
     def _is_settled(self, who: int) -> bool:
         return self._lasting or who in self._settled
@@ -138,21 +142,23 @@ class Audit:
             return False
         return self.troupe is None or self.troupe.recast(who)
 
-    def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> set[int]:
-        """Whose new faces look like them, or like somebody else who is there."""
+    def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:
+        """Whose new faces look like them, or like somebody else who is there; and how near the others are."""
         faces = faces[self._sample(frames, faces, made)]
         if not len(faces):
-            return set()
+            return set(), NOTHING
         real, new = (self._recognizer.embed(pictures, faces, PLAIN) for pictures in (frames, done))
         self._learn(faces, real)
-        found = set()
+        found, figures = set(), AuditFigures(by_recognizer=len(faces))
         for who, embedding, frame in zip(faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
-            if self._is_alike(who, self._scene(frame), embedding):
+            own, other = self._nearest(who, self._scene(frame), embedding)
+            if own < (FAR_TOO_NEAR if self._is_settled(who) else SAME) or other < FAR_TOO_NEAR:
                 found.add(who)
             else:
+                figures += AuditFigures(nearest_own=own, nearest_other=other)
                 clear = bool(embedding.isfinite().all()) and who in self._real
                 self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
-        return found
+        return found, figures
 
     def _learn(self, faces: Faces, embeddings: Tensor) -> None:
         """Remember what real people look like, as far as it can be told."""
@@ -174,14 +180,14 @@ class Audit:
                 chosen[who] = row
         return torch.tensor(list(chosen.values()), dtype=torch.int64)
 
-    def _is_alike(self, who: int, scene: int, new: Tensor) -> bool:
-        """Whether a new face ``(128,)`` is too near to the real one, or to another one of the same scene."""
-        own = FAR_TOO_NEAR if self._is_settled(who) else SAME
-        return any(
-            bool((new - real).norm() < (own if other == who else FAR_TOO_NEAR))
-            for other, (place, real) in self._real.items()
-            if place == scene
-        )
+    def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[float, float]:
+        """How near a new face ``(128,)`` is to the real one, and to others of the scene; ``inf`` if nobody knows."""
+        own, others = inf, inf
+        for other, (place, real) in self._real.items() if new.isfinite().all() else ():
+            if place == scene:
+                distance = float((new - real).norm())
+                own, others = (distance, others) if other == who else (own, min(others, distance))
+        return own, others
 
 
 def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:

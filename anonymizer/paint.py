@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from anonymizer.audit import MADE, REFUSED, Audit
+from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.blend import compose
 from anonymizer.consent import Decision
@@ -35,6 +36,7 @@ class Anonymized:
         outcomes: what became of each, one a row of ``faces``.
         personas: if all share a few, the number of each face's, or ``NOBODY``; otherwise empty.
         decisions: on who stays visible, in pictures; those on a video are in what was ``foreseen``.
+        audit: what the audit did.
     """
 
     frames: Frames
@@ -42,6 +44,7 @@ class Anonymized:
     outcomes: tuple[Outcome, ...]
     personas: tuple[int, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    audit: AuditFigures = NOTHING
 
     @classmethod
     def cat(cls, parts: Sequence[Anonymized]) -> Anonymized:
@@ -56,6 +59,7 @@ class Anonymized:
             tuple(chain.from_iterable(part.outcomes for part in parts)),
             tuple(chain.from_iterable(part.personas for part in parts)),
             tuple(chain.from_iterable(part.decisions for part in parts)),
+            sum((part.audit for part in parts), NOTHING),
         )
 
 
@@ -89,16 +93,16 @@ class Painter:
         """
         faces, spared = belief.faces, spare(frames, kept, belief)
         if audit:
-            done, outcomes = self._audited(frames, belief, personas, audit, spared, kept)
+            done, outcomes, figures = self._audited(frames, belief, personas, audit, spared, kept)
         else:
-            done, outcomes = self._paint(frames, frames, belief, personas, spared)
+            (done, outcomes), figures = self._paint(frames, frames, belief, personas, spared), NOTHING
         refused = faces[torch.tensor([outcome in REFUSED for outcome in outcomes], dtype=torch.bool)]
         covers, outcomes = steady.hold(frames, faces, outcomes) if steady else ([], outcomes)
         if covers := [*Cover("solid").cover(frames, refused), *covers]:
             done = compose(done, [*covers, *spared])
         every = (*outcomes, *[Outcome.KEPT] * len(kept))
         worn = _worn(audit.troupe, audit.named(belief).faces, every) if audit and audit.troupe else ()
-        return Anonymized(done, Faces.cat([faces, kept]), every, worn)
+        return Anonymized(done, Faces.cat([faces, kept]), every, worn, audit=figures)
 
     def _audited(
         self,
@@ -108,25 +112,26 @@ class Painter:
         audit: Audit,
         spared: list[Patches],
         kept: Faces,
-    ) -> tuple[Frames, list[Outcome]]:
+    ) -> tuple[Frames, list[Outcome], AuditFigures]:
         """New faces; those that the audit refuses are drawn again as somebody else, over the first ones."""
         named = audit.named(belief)
         audit.know(frames, kept)
         done, outcomes = self._paint(frames, frames, belief, audit.cast(named.faces, personas), spared)
-        outcomes, again = self._judge(audit, frames, done, named, outcomes)
+        outcomes, again, figures = self._judge(audit, frames, done, named, outcomes)
         while again.any():
             rows = again.nonzero()[:, 0]
             part = named.of(rows)
             cast = audit.cast(part.faces, [personas[row] for row in rows.tolist()])
             done, redone = self._paint(frames, done, belief.of(rows), cast, spared)
-            redone, again[rows] = self._judge(audit, frames, done, part, redone)
+            redone, again[rows], more = self._judge(audit, frames, done, part, redone)
+            figures += more
             for row, outcome in zip(rows.tolist(), redone, strict=True):
                 outcomes[row] = outcome
-        return done, outcomes
+        return done, outcomes, figures
 
     def _judge(
         self, audit: Audit, frames: Frames, done: Frames, belief: Belief, outcomes: list[Outcome]
-    ) -> tuple[list[Outcome], Tensor]:
+    ) -> tuple[list[Outcome], Tensor, AuditFigures]:
         with self._clock("audit"):
             return audit.judge(frames, done, belief, outcomes)
 

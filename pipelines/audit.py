@@ -25,11 +25,11 @@ from anonymizer.media.files import cause_of, ffmpeg_name
 from anonymizer.media.image import read_image
 from anonymizer.media.video import VideoReader
 from pipelines.comparison import Comparison, Seen, Verdict
+from pipelines.failures import one_line
 from pipelines.images import as_frames
 from pipelines.inputs import Kind, Source, find
 from pipelines.progress import progress
 from pipelines.remains import remains
-from pipelines.report import one_line
 
 BATCH = 4  # frames that are compared together
 SHAPE = 0.05  # logarithm of the ratio of two pictures' shapes up to which one was only resized

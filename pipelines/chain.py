@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-LINK, HEAD = "chain", "head"
-"""Under what a line has its hash, and a report that of the whole."""
+LINK, HEAD, SIGNATURE = "chain", "head", "signature"
+"""Under what a line has its hash, and a report that of the whole, and the signature of that."""
 
 START = "0" * 64
 """What stands before the first line."""
@@ -22,9 +22,16 @@ ITEMS = "inputs"
 Entry = dict[str, Any]
 
 
-def following(before: str, entry: Entry) -> str:
-    """SHA-256 of the hash before and the entry as JSON: keys in order, no spaces, ASCII."""
-    text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def text_of(entry: Entry) -> str:
+    """An entry as JSON: keys in order, no spaces, ASCII."""
+    return _encoder.encode(entry)
+
+
+def following(before: str, text: str) -> str:
+    """SHA-256 of the hash before and the ``text_of`` an entry."""
     return hashlib.sha256(f"{before}{text}".encode()).hexdigest()
 
 
@@ -32,7 +39,7 @@ def chained(entries: Iterable[Entry]) -> Iterator[Entry]:
     """The entries with their hashes."""
     before = START
     for entry in entries:
-        before = following(before, entry)
+        before = following(before, text_of(entry))
         yield {**entry, LINK: before}
 
 
@@ -44,8 +51,8 @@ def sealed(report: Entry) -> Entry:
 def head_of(report: Entry) -> str:
     """The hash of the last line, and of what else a report says."""
     items = report[ITEMS]
-    said = {name: value for name, value in report.items() if name not in (ITEMS, HEAD)}
-    return following(items[-1][LINK] if items else START, said)
+    said = {name: value for name, value in report.items() if name not in (ITEMS, HEAD, SIGNATURE)}
+    return following(items[-1][LINK] if items else START, text_of(said))
 
 
 def first_broken(report: Entry) -> int | None:
@@ -53,7 +60,7 @@ def first_broken(report: Entry) -> int | None:
     before = START
     for number, line in enumerate(report[ITEMS], start=1):
         entry = {name: value for name, value in line.items() if name != LINK}
-        before = following(before, entry)
+        before = following(before, text_of(entry))
         if line.get(LINK) != before:
             return number
     return None

@@ -21,8 +21,9 @@ from pipelines.options import HeadedCommand, config_from, output_from
 from pipelines.places import Place
 from pipelines.proof import audit, bench, evaluate
 from pipelines.provenance import provenance
-from pipelines.record import report
 from pipelines.subjects import subjects
+from pipelines.trial_signer import test_signer
+from pipelines.verify import report
 
 if TYPE_CHECKING:
     from anonymizer.anonymize import Anonymizer
@@ -55,7 +56,7 @@ class Cli(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            from pipelines.report import one_line
+            from pipelines.failures import one_line
 
             logging.getLogger(__name__).debug("%s", error, exc_info=True)
             raise click.ClickException(one_line(error)) from error
@@ -157,9 +158,9 @@ def inspect(context: click.Context, inputs: tuple[Place, ...], **settings: Any) 
     are in pixels from the top left of the upright picture.
     """
     config = config_from({**settings, "method": "solid"})
+    from pipelines.failures import one_line
     from pipelines.inputs import find
     from pipelines.inspection import faces_in
-    from pipelines.report import one_line
     from pipelines.staging import at_hand
 
     found = find(inputs)
@@ -218,7 +219,7 @@ def faces(
             click.echo(path)
 
 
-for command in (audit, bench, evaluate, models, provenance, report, subjects):
+for command in (audit, bench, evaluate, models, provenance, report, subjects, test_signer):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ writes at a time. It holds names, sizes, hashes and counts; no pictures. Small r
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,11 +17,13 @@ from typing import Any, NamedTuple
 
 from anonymizer.errors import AnonymizerError, ConfigError, MediaError
 from anonymizer.media.files import Closing
-from pipelines.inputs import Source
+from pipelines.journal import KEPT, Journal, row_of
 from pipelines.ledger_files import ledger_of, locked
+from pipelines.ledger_keys import as_text, identity_of, place_of
 from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.report import Result, fingerprint
+from pipelines.signature import Seal
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -80,7 +80,9 @@ class Ledger(Closing):
     Args:
         root: the output folder, beside which the ledger lies if that is on this machine; None for a ledger in memory.
         settings: all that decides how outputs look. A ledger of other settings is refused.
-        force: forget what the ledger knows.
+        force: forget what the ledger knows, but for its record.
+        operator: who runs it, for the record; empty if that is not said.
+        seal: signs the record.
 
     Attributes:
         secret: what personas are drawn from, the same until the run is complete.
@@ -93,7 +95,15 @@ class Ledger(Closing):
         MediaError: it is no ledger, is damaged, or cannot be written.
     """
 
-    def __init__(self, root: Place | None, settings: dict[str, Any], *, force: bool = False) -> None:
+    def __init__(
+        self,
+        root: Place | None,
+        settings: dict[str, Any],
+        *,
+        force: bool = False,
+        operator: str = "",
+        seal: Seal | None = None,
+    ) -> None:
         self.path = path = ledger_of(root) if root else None
         self.notes: list[str] = []
         self.done = 0
@@ -102,7 +112,13 @@ class Ledger(Closing):
             self._lock = undone.enter_context(locked(path)) if path else None
             with self._guarded():
                 self._base = undone.enter_context(closing(sqlite3.connect(path or ":memory:", isolation_level=None)))
+                self._base.execute("PRAGMA journal_mode = WAL")
+                self._base.execute("PRAGMA synchronous = NORMAL")
+                self._base.executescript(_TABLES)
+            about = {"operator": operator or None, "settings": settings}
+            with self._changing():
                 self._open(settings, force)
+                self._journal = Journal(self._base, about, seal, path, anew=force)
             undone.pop_all()
 
     def close(self) -> None:
@@ -125,18 +141,27 @@ class Ledger(Closing):
         except sqlite3.DatabaseError as error:
             raise MediaError(f"the ledger cannot be used: {error}", path=self.path) from error
 
+    @contextmanager
+    def _changing(self, *, dry: bool = False) -> Iterator[None]:
+        """All that happens inside is written, with its record, or nothing; nothing if it is only tried.
+
+        Raises:
+            MediaError: the ledger cannot be written.
+        """
+        with self._guarded(), self._base:
+            self._base.execute("BEGIN")
+            yield
+            self._base.rollback() if dry else self._journal.end()
+
     def _count(self, query: str) -> int:
         count: int = self._base.execute(f"SELECT COUNT(*) FROM ({query})").fetchone()[0]
         return count
 
     def _open(self, settings: dict[str, Any], force: bool) -> None:
-        self._base.execute("PRAGMA journal_mode = WAL")
-        self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.executescript(_TABLES)
         self.begun = bool(self._count("SELECT 1 FROM items"))
         if force:
             self._base.execute("DELETE FROM items")
-            self._base.execute("DELETE FROM job")
+            self._base.execute(f"DELETE FROM job WHERE key NOT IN {KEPT}")
         text = json.dumps(settings, sort_keys=True)
         before = self._value("settings", text)
         if before != text:
@@ -167,9 +192,11 @@ class Ledger(Closing):
 
     def _key(self, target: Path) -> str:
         inside = self._root and target.is_relative_to(self._root)
-        return _text(target.relative_to(self._root) if self._root and inside else target)
+        return as_text(target.relative_to(self._root) if self._root and inside else target)
 
-    def left(self, jobs: Sequence[Job], failures: list[AnonymizerError], *, retry: bool = False) -> list[Job]:
+    def left(
+        self, jobs: Sequence[Job], failures: list[AnonymizerError], *, retry: bool = False, dry: bool = False
+    ) -> list[Job]:
         """Those of ``jobs`` that are not done; all are known from now on.
 
         A file that is done is done again, with a note, if it or its labels have changed or its output is gone.
@@ -177,19 +204,17 @@ class Ledger(Closing):
         Args:
             failures: takes those whose output is of another input.
             retry: whether to try again what is in quarantine.
+            dry: whether nothing is to be written; then nothing may be recorded either.
 
         Raises:
             MediaError: the ledger cannot be written.
         """
-        with self._guarded():
-            self._base.execute("BEGIN")
-            left = [job for job in jobs if self._is_left(job, failures, retry)]
-            self._base.execute("COMMIT")
-        return left
+        with self._changing(dry=dry):
+            return [job for job in jobs if self._is_left(job, failures, retry)]
 
     def _is_left(self, job: Job, failures: list[AnonymizerError], retry: bool) -> bool:
-        name, identity, known = job.source.name, _identity(job), self._known(job)
-        if known and known.state == State.DONE and known.input != _input(job.source) and known.identity != identity:
+        name, identity, known = job.source.name, identity_of(job), self._known(job)
+        if known and known.state == State.DONE and known.input != place_of(job.source) and known.identity != identity:
             failures.append(MediaError(f"its result exists, of {known.input}: {job.result}", path=name))
             return False
         key = self._key(job.target)
@@ -204,9 +229,12 @@ class Ledger(Closing):
                 self.done += 1
                 return False
             self.notes.append(f"{name}: is done again: {why}")
+            self._journal.add("again", {"target": key, "why": why})
+        elif known and known.state != State.PENDING:
+            self._journal.add("again", {"target": key, "why": "it failed"})
         self._base.execute(
             "INSERT OR REPLACE INTO items (target, input, kind, state, identity) VALUES (?, ?, ?, ?, ?)",
-            (key, _input(job.source), job.source.kind, State.PENDING, identity),
+            (key, place_of(job.source), job.source.kind, State.PENDING, identity),
         )
         return True
 
@@ -242,11 +270,13 @@ class Ledger(Closing):
             "seconds": result.seconds,
             "result": json.dumps(result.as_dict()),
         }
-        with self._guarded():
+        key = self._key(result.job.target)
+        with self._changing():
             self._base.execute(
                 f"UPDATE items SET {', '.join(f'{name} = ?' for name in facts)} WHERE target = ?",
-                (*facts.values(), self._key(result.job.target)),
+                (*facts.values(), key),
             )
+            self._journal.add("item", row_of(self._base, key))
 
     def failures(self) -> int:
         """Files of this run that are not done, or of which something is missing."""
@@ -256,29 +286,6 @@ class Ledger(Closing):
         """What became of all files of this run that were tried, by it or before, as in the report, with their state."""
         for state, text in self._base.execute(f"{_PLANNED} WHERE result IS NOT NULL ORDER BY items.rowid"):
             yield {**json.loads(text), "state": state}
-
-
-def _input(source: Source) -> str:
-    """The place of a file, however it was named."""
-    return source.origin.url if source.origin else _text(source.path.resolve())
-
-
-def _identity(job: Job) -> str:
-    """What differs when the content of a file, or what labels say of it, does; of a file that is gone, nothing."""
-    said = sorted((label.boxes, label.size or (), label.shares) for label in job.labels)
-    labels = f" {hashlib.sha256(repr(said).encode()).hexdigest()[:16]}" if said else ""
-    if job.source.origin:
-        return f"{job.source.origin.size} {job.source.origin.version}{labels}"
-    try:
-        status = job.source.path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns}{labels}"
-
-
-def _text(path: Path) -> str:
-    """A path as text that can be kept: names need not be UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterable[str]:

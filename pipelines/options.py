@@ -113,7 +113,7 @@ files = group(
         type=click.Path(path_type=Path, dir_okay=False),
         help="Write all settings and results, to .html for people, otherwise as JSON; may be repeated.",
     ),
-    option("--operator", metavar="NAME", default="", help="Who runs this, for the report."),
+    option("--operator", metavar="NAME", default="", help="Who runs this, for the record."),
 )
 
 datasets = group(

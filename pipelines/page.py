@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from anonymizer.audit_figures import NOTHING, AuditFigures
 from pipelines.report import write
 
 SUFFIXES = (".html", ".htm")
@@ -131,6 +133,7 @@ def _tables(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Nearly stayed visible, but was replaced", list(_decisions(report, "near_misses"))[:MOST]),
         ("Consents", list(_flat(report.get("consents", {})))),
         ("Personas", list(_flat(report.get("personas", {})))),
+        ("Audit", list(_audit(report["inputs"]))),
         ("Settings", list(_flat(report["settings"]))),
         ("Versions", list(_flat(report["versions"]))),
         ("SHA-256 of the results", hashes[:MOST]),
@@ -140,6 +143,17 @@ def _tables(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Left out", [(entry["path"], entry["why"]) for entry in report["skipped"][:MOST]]),
     ]
     return [(title, rows) for title, rows in tables if rows]
+
+
+def _audit(inputs: list[Report]) -> Iterator[tuple[str, str]]:
+    """What the audit did in all files; nothing if it had nothing to do."""
+    total = sum((AuditFigures.of(entry["audit"]) for entry in inputs if "audit" in entry), NOTHING)
+    if total != NOTHING:
+        yield "new faces held against the real ones by detail", _number(total.by_detail)
+        yield "by the recognizer", _number(total.by_recognizer)
+        yield "personas drawn anew", _number(total.redrawn)
+        for whose, distance in (("the real face", total.nearest_own), ("another real face", total.nearest_other)):
+            yield f"least distance that was let through to {whose}", f"{distance:.3f}" if isfinite(distance) else "–"
 
 
 def _decisions(report: Report, which: str) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -15,11 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.config import Config
-from anonymizer.errors import AnonymizerError, LeakError, MediaError, PassingError
+from anonymizer.errors import LeakError, MediaError
 from pipelines.chain import chained
+from pipelines.failures import may_pass, one_line
 from pipelines.inputs import Kind
-from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.settings import OutputConfig
 from pipelines.whom import Whom
@@ -43,6 +43,7 @@ class Result:
         frames: pictures written; 1 for a photograph.
         faces: how many faces had which outcome, summed over the frames.
         whom: who stays visible, and how many share a persona.
+        audit: what the audit did.
         stages: seconds that single stages took; in a video they overlap.
         seconds: from start to end of a video, all stages of a photograph.
         members: of an archive or a table: what was written of it.
@@ -62,6 +63,7 @@ class Result:
     frames: int = 0
     faces: Counter[str] = field(default_factory=Counter)
     whom: Whom = field(default_factory=Whom)
+    audit: AuditFigures = NOTHING
     stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     seconds: float = 0.0
     members: int = 0
@@ -95,6 +97,7 @@ class Result:
             raise MediaError(f"is not whole: {member.error}")
         self.frames += member.frames
         self.faces.update(member.faces)
+        self.audit += member.audit
         if member.error is None:
             self.whom.include(member.whom, member.job.source.name)
         self.members += member.members if member.members else member.error is None
@@ -142,6 +145,7 @@ class Result:
             raise LeakError(f"{len(done.faces)} faces were found, but {len(done.outcomes)} dealt with")
         self.frames += len(done.frames)
         self.faces.update(done.outcomes)
+        self.audit += done.audit
         self.whom.add(done, moving=self.kind is Kind.VIDEO)
 
     def as_lines(self) -> Iterator[str]:
@@ -152,7 +156,7 @@ class Result:
         elif self.kind is not Kind.FILE:
             members = f"{self.members} members, " if self.members else ""
             frames = f"{self.frames} frames, " if self.frames != 1 else ""
-            what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
+            what = f"{members}{frames}{describe(self.faces)}{_redrawn(self.audit)} ({self.seconds:.1f} s)"
             yield f"{self.job.source.name} -> {self.job.result}: {what}"
             yield from (f"{self.job.source.name}: {line}" for line in self.notes)
 
@@ -168,6 +172,7 @@ class Result:
             "frames": self.frames,
             "faces": dict(self.faces),
             **self.whom.as_dict(),
+            "audit": self.audit.as_dict(),
             "seconds": round(self.seconds, 3),
             "error": self.error,
             "tries": self.tries,
@@ -175,39 +180,10 @@ class Result:
         }
 
 
-PASSING = frozenset(
-    {
-        *(errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC),
-        *(errno.ESTALE, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETDOWN),
-        *(errno.ENETUNREACH, errno.ETIMEDOUT),
-    }
-)
-"""Errors of the operating system that may be gone when one tries again."""
-
-
-def may_pass(error: BaseException | None) -> bool:
-    """Whether what went wrong may go well another time, as it was the machine or the network."""
-    while error is not None:
-        if isinstance(error, MemoryError | PassingError) or (isinstance(error, OSError) and error.errno in PASSING):
-            return True
-        error = error.__cause__
-    return False
-
-
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def one_line(error: Exception, path: Place | None = None) -> str:
-    """An error as a user sees it: where and why, in one line."""
-    if isinstance(error, AnonymizerError):
-        error.path = error.path or path
-        return str(error)
-    where = f"{path}: " if path else ""
-    cause = " ".join(f"{where}unexpected {type(error).__name__}: {error}".split())
-    return f"{cause} (`anonymizer --debug ...` shows the traceback)"
 
 
 def describe(faces: Counter[str]) -> str:
@@ -217,6 +193,12 @@ def describe(faces: Counter[str]) -> str:
     plain = ("generated", "covered", "kept")
     parts = [f"{count} {why if why.startswith(plain) else f'covered ({why})'}" for why, count in sorted(faces.items())]
     return f"{faces.total()} {'face' if faces.total() == 1 else 'faces'}: {', '.join(parts)}"
+
+
+def _redrawn(audit: AuditFigures) -> str:
+    """``, 2 personas drawn anew``; nothing if the first ones passed."""
+    count = audit.redrawn
+    return f", {count} {'persona' if count == 1 else 'personas'} drawn anew" if count else ""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,7 @@ from anonymizer.config import MACHINE, Config
 from anonymizer.errors import ConfigError
 from anonymizer.media.files import remove_partials
 from pipelines.batch import anonymize_all, persistently
-from pipelines.chain import HEAD, sealed
+from pipelines.chain import HEAD, SIGNATURE, sealed
 from pipelines.cluster import Cluster
 from pipelines.inputs import Found, Kind, find
 from pipelines.keep import References
@@ -31,9 +31,13 @@ from pipelines.plan import Job, plan, root
 from pipelines.progress import progress, say
 from pipelines.report import Tally, as_dict, made_with
 from pipelines.settings import OutputConfig
+from pipelines.signature import Seal
 from pipelines.split import folders, forget
 from pipelines.whom import shared
 from pipelines.workers import Alone, Load, Local, Workers
+
+if TYPE_CHECKING:
+    from anonymizer.credentials import Signer
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Run:
         inputs: files and folders, wherever they lie.
         output: a file or a folder; None for beside the inputs.
         reports: files to write, pages where the name ends in ``.html``.
-        operator: who runs it, for the reports; empty if that is not said.
+        operator: who runs it, for reports and the ledger; empty if that is not said.
         force: make all anew, whatever exists.
         retry: try again what is in quarantine.
         workers: processes; 0 for this one alone, or as many as the cluster has room for.
@@ -84,9 +88,9 @@ class Run:
         self._check_signer()
         found = self._find()
         begun = self._root is not None and ledger_of(self._root).exists()
-        with closing(Ledger(self._root if begun else None, self._settings())) as ledger:
+        with closing(self._ledger(self._root if begun else None)) as ledger:
             jobs = plan(found, self.inputs, self.output, self.reports, may_replace=self._may_replace(ledger))
-            for job in jobs if self.force else ledger.left(jobs, found.failures, retry=self.retry):
+            for job in jobs if self.force else ledger.left(jobs, found.failures, retry=self.retry, dry=True):
                 click.echo(f"would {job.source.kind.verb} the {job.source.kind} {job.source.name} -> {job.result}")
             _tell([*found.as_lines(), *ledger.notes])
         return not found.failures
@@ -98,7 +102,7 @@ class Run:
         self._check_registry()
         given = self._given()
         found, tally = self._find(), Tally()
-        with closing(Ledger(self._root, self._settings(), force=self.force)) as ledger:
+        with closing(self._ledger(self._root, force=self.force)) as ledger:
             labels = LabelFiles(found)
             jobs = [replace(job, labels=labels.of(job.source)) for job in self._plan(found, ledger)]
             left = ledger.left(jobs, found.failures, retry=self.retry)
@@ -114,12 +118,26 @@ class Run:
     def _check_signer(self) -> None:
         """
         Raises:
-            ConfigError: results cannot be signed.
+            ConfigError: results, or records, cannot be signed.
         """
-        if self.written.sign:
-            from anonymizer.credentials import Signer
+        if self._signer:
+            self._signer.check()
+            assert self._seal
 
-            Signer.read(*self.written.sign).check()
+    @cached_property
+    def _signer(self) -> Signer | None:
+        if not self.written.sign:
+            return None
+        from anonymizer.credentials import Signer
+
+        return Signer.read(*self.written.sign)
+
+    @cached_property
+    def _seal(self) -> Seal | None:
+        return Seal(self._signer) if self._signer else None
+
+    def _ledger(self, root: Place | None, *, force: bool = False) -> Ledger:
+        return Ledger(root, self._settings(), force=force, operator=self.operator, seal=self._seal)
 
     @cached_property
     def _root(self) -> Place | None:
@@ -210,6 +228,8 @@ class Run:
         if count := self.config.generate.personas:
             results["personas"] = shared(count, results["inputs"])
         told = sealed({"operator": self.operator or None, **results})
+        if self._seal:
+            told[SIGNATURE] = self._seal.sign(told[HEAD])
         for path in self.reports:
             ledger.reports_to(path)
             save(path, told)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from anonymizer.agree import agree
 from anonymizer.anonymize import Anonymized
 from anonymizer.aspects import SETTLED
+from anonymizer.audit_figures import AuditFigures
 from anonymizer.batches import Faces, Frames
 from anonymizer.errors import ConfigError, LeakError, PassingError, SeekError
 from anonymizer.media.encoders import container_for
@@ -230,7 +231,7 @@ class Render:
                 counted.add(done)
                 part.write(done.frames)
             work.timeline()
-            part.close(reader.end, {"faces": dict(counted.faces)})
+            part.close(reader.end, {"faces": dict(counted.faces), "audit": counted.audit.as_dict()})
 
     def _rendered(self, batches: Iterable[Frames], anonymizer: Anonymizer, timeline: Timeline) -> Iterator[Anonymized]:
         agreed, faces = self.work.people(), self.work.faces(self.number)
@@ -260,7 +261,9 @@ def finish(work: Split, result: Result) -> None:
     timeline, output = work.timeline(), work.output
     result.frames = len(timeline)
     for part in parts:
-        result.faces += Counter(Part.read(part).notes["faces"])
+        notes = Part.read(part).notes
+        result.faces += Counter(notes["faces"])
+        result.audit += AuditFigures.of(notes["audit"])
     with VideoReader(work.job.source.path) as reader:
         tell_left_out(reader.info, work.job.source.name)
         join(
@@ -307,7 +310,7 @@ def _paired(batches: Iterable[Frames], found: Sightings, timeline: Timeline) -> 
 
 
 def _own(stream: Iterable[Anonymized], segment: Segment) -> Iterator[Anonymized]:
-    """The frames that a segment is for."""
+    """The frames that a segment is for, with what the audit did around them, too."""
     start = segment.lead
     for done in stream:
         stop = start + len(done.frames)
@@ -315,5 +318,5 @@ def _own(stream: Iterable[Anonymized], segment: Segment) -> Iterator[Anonymized]
         inside = (done.faces.frame >= first) & (done.faces.frame < end)
         outcomes = tuple(outcome for outcome, row in zip(done.outcomes, inside.tolist(), strict=True) if row)
         faces = done.faces[inside]
-        yield Anonymized(done.frames[first:end], replace(faces, frame=faces.frame - first), outcomes)
+        yield Anonymized(done.frames[first:end], replace(faces, frame=faces.frame - first), outcomes, audit=done.audit)
         start = stop

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from math import inf
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Portrait
 from anonymizer.geometry import cut_patches
-from anonymizer.identity import Recognizer
+from anonymizer.identity import PLAIN, Recognizer
 from anonymizer.trust import Belief
 from pipelines.report import describe
 
@@ -100,6 +101,9 @@ def test_a_generator_that_copies_faces_gets_none_out(
     assert done.outcomes == (why, why)
     assert describe(Counter(done.outcomes)) == f"2 faces: 2 covered ({why})"
     assert_flat(done.frames, done.faces)
+    tries = TRIES if why is Outcome.SIMILAR else 0
+    assert (done.audit.by_detail, done.audit.redrawn) == (2 + 2 * tries, 2 * tries)
+    assert (done.audit.nearest_own, done.audit.nearest_other) == (inf, inf), "nobody was let through"
     assert len(copyist.seeds) == (1 + TRIES if why is Outcome.SIMILAR else 1)
     assert len({seed for seeds in copyist.seeds for seed in seeds}) == 2 * len(copyist.seeds), "always the same people"
 
@@ -170,6 +174,13 @@ def test_somebody_else_is_drawn_instead(anonymizer: Anonymizer, picture: Tensor)
     done = anonymizer.stills(still(picture))
     assert done.outcomes == (Outcome.GENERATED,) * 2
     assert 2 <= len(copyist.seeds) <= 1 + TRIES
+    assert done.audit.redrawn >= 2
+    assert done.audit.by_detail == done.audit.by_recognizer == 2 + done.audit.redrawn
+    recognizer, people = Recognizer(CPU), done.faces
+    real, new = (recognizer.embed(frames, people, PLAIN) for frames in (still(picture), done.frames))
+    apart = torch.cdist(new, real)
+    assert done.audit.nearest_own == pytest.approx(apart.diagonal().min().item(), abs=0.02)
+    assert done.audit.nearest_other == pytest.approx(apart[~torch.eye(2, dtype=torch.bool)].min().item(), abs=0.02)
     assert not unchanged(still(picture), done.frames, Belief.blind(done.faces)).any()
 
 
@@ -195,7 +206,7 @@ def judge(
     for number in range(25 * seconds + 1):
         times = (Fraction(number, 25),) * 2
         before = Frames(picture[None].repeat(2, 1, 1, 1), times)
-        judged, again = audit.judge(before, Frames(before.pixels.flip(1, 2), times), belief, [Outcome.GENERATED] * 2)
+        judged, again, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), times), belief, [Outcome.GENERATED] * 2)
     return judged, again
 
 

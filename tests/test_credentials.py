@@ -12,7 +12,7 @@ from typing import Any
 
 import c2pa
 import pytest
-from certificates import make_signer
+from bench.manifests import Verdict, verify
 from cryptography.hazmat.primitives.asymmetric import ec
 from fake_anonymizer import Blind, FakeAnonymizer, Run, files, invoke, make_photo, make_video
 from metadata_readers import exiftool, needs_exiftool, said
@@ -23,6 +23,7 @@ from video_samples import packets, read
 
 from anonymizer.credentials import TYPES
 from pipelines.settings import OutputConfig
+from pipelines.trial_signer import make_signer
 
 SIGNED = ("a.jpg", "a.png", "a.tif", "a.webp", "a.gif", "a.avif", "a.heic", "a.mp4", "a.mov")
 BOXED = ("MP4", "MOV", "AVIF", "HEIF")
@@ -62,7 +63,7 @@ def test_what_is_signed_holds(run: Run, signer: tuple[str, ...], name: str) -> N
     assert (told["tool"], told["digital source type"]) == said(target) == (TOOL, GENERATED)
     credentials = told["credentials"]
     assert (credentials["holds"], credentials["trusted"]) == (True, False)
-    assert credentials["signer"] == "Signer for tests, Tests only"
+    assert credentials["signer"] == "Test signer, For tests only"
     opened, edited = credentials["actions"]
     assert (opened["action"], edited["action"]) == ("c2pa.opened", "c2pa.edited")
     assert edited["digitalSourceType"] == GENERATED
@@ -70,6 +71,7 @@ def test_what_is_signed_holds(run: Run, signer: tuple[str, ...], name: str) -> N
     assert sum(edited["parameters"]["anonymizer.faces"].values()) == (1 if source.suffix in PHOTOGRAPHS else 30)
     assert edited["parameters"]["anonymizer.method"] == "generate"
     assert "when" not in edited
+    assert verify(target) == Verdict("Test signer", True, True, True), "by a reader that is not of the library"
     assert files() == sorted((str(target), name))
 
 
@@ -137,6 +139,23 @@ def test_a_file_that_was_altered_does_not_hold(run: Run, signer: tuple[str, ...]
     told = json.loads(run("provenance", "b.jpg", code=1).stdout)["credentials"]
     assert told["holds"] is False
     assert "assertion.dataHash.mismatch" in told["problems"]
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_others_see_what_was_altered(run: Run, signer: tuple[str, ...], name: str) -> None:
+    source, target = make(Path(name)), Path("b").with_suffix(Path(name).suffix)
+    run("run", source, "-o", target, *signer, load=Drawing)
+    data = target.read_bytes()
+    for what, other, expected in (
+        (b"c2pa.edited", b"c2pa.opened", (True, False, True)),  # in an assertion
+        (b"claim_generator_info", b"claim_generator_none", (False, True, True)),
+        (b"CreatorTool", b"CreatorFool", (True, True, False)),  # in XMP
+    ):
+        assert what in data
+        target.write_bytes(data.replace(what, other))
+        told = verify(target)
+        assert told
+        assert (told.signature, told.assertions, told.file) == expected, what
 
 
 @needs_exiftool

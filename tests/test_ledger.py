@@ -19,10 +19,10 @@ from PIL import Image
 
 from anonymizer.batches import Frames
 from pipelines import batch
+from pipelines.failures import may_pass
 from pipelines.inputs import Kind, Source
 from pipelines.ledger import Ledger
 from pipelines.plan import Job
-from pipelines.report import may_pass
 
 LEDGER = Path("out.ledger")
 
