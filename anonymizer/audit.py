@@ -9,7 +9,9 @@ It looks at the two pictures, whatever made the second one:
   videos faces are sampled, as that takes time: each person when first seen well enough, and then every few seconds.
 
 Who is too similar in a picture, or when a video first shows them, gets another persona, one that is left if there are
-only a few, some times over. Later in a video they keep it, and are covered where they are far too similar.
+only a few, some times over. The first few times they must even be unlike: whom one recognizer finds a little alike,
+another one may take for the same. Later in a video they keep their persona, and are covered where they are far too
+similar.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -41,6 +43,7 @@ from anonymizer.trust import Belief
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
 FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
 TRIES = 8  # personas after the first one
+UNLIKE, WISHES = 0.75, 5  # distance below which another persona is tried though this one would do, at most so often
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 
@@ -152,13 +155,19 @@ class Audit:
         found, figures = set(), AuditFigures(by_recognizer=len(faces))
         for who, embedding, frame in zip(faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
             own, other = self._nearest(who, self._scene(frame), embedding)
-            if own < (FAR_TOO_NEAR if self._is_settled(who) else SAME) or other < FAR_TOO_NEAR:
+            if own < self._limit(who) or other < FAR_TOO_NEAR:
                 found.add(who)
             else:
                 figures += AuditFigures(nearest_own=own, nearest_other=other)
                 clear = bool(embedding.isfinite().all()) and who in self._real
                 self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
         return found, figures
+
+    def _limit(self, who: int) -> float:
+        """The distance to the real face below which a new one is refused."""
+        if self._is_settled(who):
+            return FAR_TOO_NEAR
+        return UNLIKE if self.troupe is None and self._tries[who] < WISHES else SAME
 
     def _learn(self, faces: Faces, embeddings: Tensor) -> None:
         """Remember what real people look like, as far as it can be told."""

@@ -156,7 +156,7 @@ class Result:
         elif self.kind is not Kind.FILE:
             members = f"{self.members} members, " if self.members else ""
             frames = f"{self.frames} frames, " if self.frames != 1 else ""
-            what = f"{members}{frames}{describe(self.faces)}{_redrawn(self.audit)} ({self.seconds:.1f} s)"
+            what = f"{members}{frames}{describe(self.faces)} ({self.seconds:.1f} s)"
             yield f"{self.job.source.name} -> {self.job.result}: {what}"
             yield from (f"{self.job.source.name}: {line}" for line in self.notes)
 
@@ -193,12 +193,6 @@ def describe(faces: Counter[str]) -> str:
     plain = ("generated", "covered", "kept")
     parts = [f"{count} {why if why.startswith(plain) else f'covered ({why})'}" for why, count in sorted(faces.items())]
     return f"{faces.total()} {'face' if faces.total() == 1 else 'faces'}: {', '.join(parts)}"
-
-
-def _redrawn(audit: AuditFigures) -> str:
-    """``, 2 personas drawn anew``; nothing if the first ones passed."""
-    count = audit.redrawn
-    return f", {count} {'persona' if count == 1 else 'personas'} drawn anew" if count else ""
 
 
 @dataclass

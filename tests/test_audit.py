@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcome
-from anonymizer.audit import EVERY, TRIES, Audit, unchanged
+from anonymizer.audit import EVERY, SAME, TRIES, WISHES, Audit, unchanged
 from anonymizer.batches import Patches
 from anonymizer.detect import Both
 from anonymizer.face_model import features, load_face_model
@@ -217,8 +217,8 @@ FAR = torch.eye(128)[2:4]
 @pytest.mark.parametrize(
     ("distance", "whose", "together", "refused"),
     [
-        (0.59, 0, True, True),
-        (0.61, 0, True, False),
+        (0.74, 0, True, True),
+        (0.76, 0, True, False),
         (0.49, 1, True, True),
         (0.51, 1, True, False),
         (0.1, 1, False, False),
@@ -235,6 +235,19 @@ def test_who_is_too_similar(
     seen = refused or (moving and not together)  # of a video all people count, whenever they are seen
     assert judged == [Outcome.SIMILAR if seen else Outcome.GENERATED, Outcome.GENERATED]
     assert again.tolist() == [seen, False]
+
+
+@pytest.mark.parametrize(("distance", "asked"), [(0.76, 1), (0.74, 1 + WISHES), (0.61, 1 + WISHES), (0.59, 1 + TRIES)])
+def test_who_would_do_is_shown_if_nobody_more_unlike_is_found(picture: Tensor, distance: float, asked: int) -> None:
+    recognizer = Scripted(torch.stack([ONE, OTHER]), torch.stack([ONE + distance * FAR[0], FAR[1]]))
+    audit = Audit(recognizer, moving=False)  # type: ignore[arg-type]
+    belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
+    after, looks, again = Frames(before.pixels.flip(1, 2), before.times), 0, torch.ones(1)
+    while again[0]:
+        judged, again, _ = audit.judge(before, after, belief, [Outcome.GENERATED] * 2)
+        looks += 1
+    assert looks == asked
+    assert judged[0] is (Outcome.SIMILAR if distance < SAME else Outcome.GENERATED)
 
 
 def test_personas_that_last_stay_or_are_covered(picture: Tensor) -> None:

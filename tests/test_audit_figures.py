@@ -60,7 +60,7 @@ def test_figures_add_up_and_hold_nothing_that_json_does_not() -> None:
 
 def test_figures_of_who_was_let_through(picture: Tensor) -> None:
     """Somebody is refused, and leaves no distance; who passed is looked at again after some seconds."""
-    real, new = torch.stack([ONE, OTHER]), torch.stack([ONE + 0.3 * FAR[0], OTHER + 0.7 * FAR[1]])
+    real, new = torch.stack([ONE, OTHER]), torch.stack([ONE + 0.3 * FAR[0], OTHER + 0.8 * FAR[1]])
     audit, figures = Audit(Scripted(real, new), moving=True), NOTHING  # type: ignore[arg-type]
     belief = Belief.blind(face_of_noise(torch.tensor([0, 0])))
     for seconds in (0, 1, EVERY):
@@ -68,8 +68,8 @@ def test_figures_of_who_was_let_through(picture: Tensor) -> None:
         *_, told = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [Outcome.GENERATED] * 2)
         figures += told
     assert (figures.by_detail, figures.by_recognizer, figures.redrawn) == (6, 5, 3)
-    assert figures.nearest_own == pytest.approx(0.7)
-    assert figures.nearest_other == pytest.approx((1 + 1 + 0.7**2) ** 0.5)
+    assert figures.nearest_own == pytest.approx(0.8)
+    assert figures.nearest_other == pytest.approx((1 + 1 + 0.8**2) ** 0.5)
 
 
 def test_what_cannot_be_recognized_has_no_distance(picture: Tensor) -> None:
@@ -91,18 +91,15 @@ def test_reports_hold_them_whatever_a_file_is(run: Run) -> None:
         archive.write("in/2.mp4", "b.mp4")
     pq.write_table(pa.table({"image": [photo.read_bytes()] * 3}), "in/4.parquet")
     Path("in/5.txt").write_text("no picture")
-    said = run("run", "in", "-o", "out", "--report", "r.json", load=Audited).stdout
+    run("run", "in", "-o", "out", "--report", "r.json", load=Audited)
     told = [line["audit"] for line in json.loads(Path("r.json").read_text())["inputs"]]
     assert [audit["redrawn"] for audit in told] == [1, 5, 6, 3, 0]
     assert told[2] == {"by_detail": 12, "by_recognizer": 12, "redrawn": 6, "nearest_own": 0.7, "nearest_other": 0.8}
     assert told[4] == NOTHING.as_dict()
-    assert "in/1.jpg -> out/1.jpg: 1 face: 1 covered, 1 persona drawn anew (" in said
-    assert "in/2.mp4 -> out/2.mp4: 5 frames, 5 faces: 5 covered, 5 personas drawn anew (" in said
     run("run", "in", "-o", "out", "--report", "r.html", load=Audited)
     page = Path("r.html").read_text()
     assert "personas drawn anew" in page
     assert "0.800" in page
-    assert "anew" not in run("run", "in/1.jpg").stdout
 
 
 def test_segments_hand_them_on(tmp_path: Path) -> None:
