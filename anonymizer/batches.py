@@ -20,6 +20,7 @@ from torch import Tensor
 
 MESH_POINTS = 468
 UNTRACKED = -1
+NO_FACE = -1
 
 
 class Batch:
@@ -196,17 +197,20 @@ class Patches(Batch):
         colour: ``(N, 3, S, S)`` float32 in 0..1.
         alpha: ``(N, 1, S, S)`` float32 in 0..1, 1 where the patch replaces the frame.
         to_patch: ``(N, 2, 3)`` float32, takes frame pixels to patch pixels.
+        face: ``(N,)`` int64, which of the faces that are replaced it hides, or ``NO_FACE``.
     """
 
     frame: Tensor
     colour: Tensor
     alpha: Tensor
     to_patch: Tensor
+    face: Tensor
 
     SHAPES = {  # noqa: RUF012
         "frame": ("N",),
         "colour": ("N", 3, "S", "S"),
         "alpha": ("N", 1, "S", "S"),
         "to_patch": ("N", 2, 3),
+        "face": ("N",),
     }
-    TYPES = {"frame": INDEX, "colour": FLOAT, "alpha": FLOAT, "to_patch": FLOAT}  # noqa: RUF012
+    TYPES = {"frame": INDEX, "colour": FLOAT, "alpha": FLOAT, "to_patch": FLOAT, "face": INDEX}  # noqa: RUF012

@@ -15,6 +15,7 @@ from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.blend import compose
 from anonymizer.consent import Decision
+from anonymizer.errors import LeakError
 from anonymizer.generate.base import Generator, Outcome, Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.steady import Steady
@@ -95,7 +96,8 @@ class Painter:
         if audit:
             done, outcomes, figures = self._audited(frames, belief, personas, audit, spared, kept)
         else:
-            (done, outcomes), figures = self._paint(frames, frames, belief, personas, spared), NOTHING
+            layers, outcomes = self._draw(frames, belief, personas)
+            done, figures = self._lay(frames, layers, spared, len(faces)), NOTHING
         refused = faces[torch.tensor([outcome in REFUSED for outcome in outcomes], dtype=torch.bool)]
         covers, outcomes = steady.hold(frames, faces, outcomes) if steady else ([], outcomes)
         if covers := [*Cover("solid").cover(frames, refused), *covers]:
@@ -113,16 +115,21 @@ class Painter:
         spared: list[Patches],
         kept: Faces,
     ) -> tuple[Frames, list[Outcome], AuditFigures]:
-        """New faces; those that the audit refuses are drawn again as somebody else, over the first ones."""
+        """New faces; those that the audit refuses are drawn again as somebody else."""
         named = audit.named(belief)
         audit.know(frames, kept)
-        done, outcomes = self._paint(frames, frames, belief, audit.cast(named.faces, personas), spared)
+        layers, outcomes = self._draw(frames, belief, audit.cast(named.faces, personas))
+        done = self._lay(frames, layers, spared, len(belief.faces))
         outcomes, again, figures = self._judge(audit, frames, done, named, outcomes)
         while again.any():
             rows = again.nonzero()[:, 0]
             part = named.of(rows)
-            cast = audit.cast(part.faces, [personas[row] for row in rows.tolist()])
-            done, redone = self._paint(frames, done, belief.of(rows), cast, spared)
+            redrawn, redone = self._draw(
+                frames, belief.of(rows), audit.cast(part.faces, [personas[row] for row in rows.tolist()])
+            )
+            layers = [patches[~torch.isin(patches.face, rows)] for patches in layers]
+            layers += [replace(patches, face=rows[patches.face]) for patches in redrawn]
+            done = self._lay(frames, layers, spared, len(belief.faces))
             redone, again[rows], more = self._judge(audit, frames, done, part, redone)
             figures += more
             for row, outcome in zip(rows.tolist(), redone, strict=True):
@@ -135,14 +142,21 @@ class Painter:
         with self._clock("audit"):
             return audit.judge(frames, done, belief, outcomes)
 
-    def _paint(
-        self, frames: Frames, onto: Frames, belief: Belief, personas: list[Persona], spared: list[Patches]
-    ) -> tuple[Frames, list[Outcome]]:
-        """Replace what is believed of ``frames`` in a copy of ``onto``."""
+    def _draw(self, frames: Frames, belief: Belief, personas: list[Persona]) -> tuple[list[Patches], list[Outcome]]:
         with self._clock("generate"):
-            patches, outcomes = self.generator.generate(frames, belief, personas)
+            return self.generator.generate(frames, belief, personas)
+
+    def _lay(self, frames: Frames, layers: list[Patches], spared: list[Patches], count: int) -> Frames:
+        """The frames with patches over all of the ``count`` faces that are replaced.
+
+        Raises:
+            LeakError: one has none.
+        """
+        hidden = torch.cat([torch.zeros(0, dtype=torch.int64), *(patches.face for patches in layers)])
+        if not torch.isin(torch.arange(count), hidden).all():
+            raise LeakError("a face was to be replaced, and nothing was drawn for it")
         with self._clock("blend"):
-            return compose(onto, [*patches, *spared]), outcomes
+            return compose(frames, [*layers, *spared])
 
 
 def _worn(troupe: Troupe, faces: Faces, every: Sequence[Outcome]) -> tuple[int, ...]:

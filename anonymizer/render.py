@@ -120,7 +120,7 @@ class Renderer:
         if profile.any():
             behind = self._behind(frames, frame, to_patch, alpha, size)
             colour = torch.lerp(behind, colour, geometry.enlarge(face, enlarge))
-        return Patches(frame, colour, geometry.enlarge(alpha, enlarge), to_patch)
+        return Patches(frame, colour, geometry.enlarge(alpha, enlarge), to_patch, rows)
 
     def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, own: Tensor, drawing: _Drawing) -> Tensor:
         """New faces ``(N, 3, S, S)``, whose light is ``own (N, 9)``, in that of the real ones."""

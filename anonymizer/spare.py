@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Faces, Frames, Patches
+from anonymizer.batches import NO_FACE, Faces, Frames, Patches
 from anonymizer.trust import Belief
 
 AROUND = 1.3  # side of what stays of a face over that of its box: hairline, ears and chin, as covers have them
@@ -56,4 +56,6 @@ def _patch(frames: Frames, index: int, box: Tensor, others: Tensor) -> Patches:
         away = ((points - middle) / reach).abs().amax(-1)
         alpha = torch.minimum(alpha, ((away - 1) / SOFT).clamp(0, 1))
     to_patch = torch.tensor([[[1.0, 0.0, -x0], [0.0, 1.0, -y0]]])
-    return Patches(torch.tensor([index]), colour, alpha[None, None].to(colour.device), to_patch)
+    return Patches(
+        torch.tensor([index]), colour, alpha[None, None].to(colour.device), to_patch, torch.tensor([NO_FACE])
+    )

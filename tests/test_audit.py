@@ -40,9 +40,9 @@ class Copyist:
         self.seeds.append([persona.seed for persona in personas])
         if len(self.seeds) > self._times:
             return self._generator.generate(frames, belief, personas)  # type: ignore[attr-defined, no-any-return]
-        (cover,) = Cover("solid").cover(frames, belief.faces)
+        (cover,) = Cover("solid").cover(frames, belief.faces, torch.arange(len(belief.faces)))
         real = cut_patches(frames.pixels, cover.frame, cover.to_patch, cover.colour.shape[-1])
-        painted = Patches(cover.frame, self._way(real), cover.alpha, cover.to_patch)
+        painted = Patches(cover.frame, self._way(real), cover.alpha, cover.to_patch, cover.face)
         return [painted], [Outcome.GENERATED] * len(belief.faces)
 
 

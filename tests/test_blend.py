@@ -14,7 +14,7 @@ def patch(left: float, top: float, scale: float = 1.0, size: int = 64) -> Patche
     colour = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
     ramp = torch.linspace(0, 1, size).expand(1, 1, size, size)
     to_patch = torch.tensor([[[scale, 0, -left * scale], [0, scale, -top * scale]]])
-    return Patches(torch.zeros(1, dtype=torch.int64), colour, ramp, to_patch)
+    return Patches(torch.zeros(1, dtype=torch.int64), colour, ramp, to_patch, torch.zeros(1, dtype=torch.int64))
 
 
 @pytest.fixture

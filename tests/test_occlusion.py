@@ -53,7 +53,13 @@ def opaque(points: Tensor, model: FaceModel, frame: int = 0) -> Patches:
     """A patch that hides all of a face."""
     canvas = Canvases.around(model.outline(points[None]))
     size = int(canvas.size[0])
-    return Patches(torch.tensor([frame]), torch.zeros(1, 3, size, size), torch.ones(1, 1, size, size), canvas.to_patch)
+    return Patches(
+        torch.tensor([frame]),
+        torch.zeros(1, 3, size, size),
+        torch.ones(1, 1, size, size),
+        canvas.to_patch,
+        torch.tensor([0]),
+    )
 
 
 def belief_of(*points: Tensor, score: float = 1.0) -> Belief:

@@ -176,7 +176,9 @@ def disc(face: Faces, shift: float = 0.0, opacity: float = 1.0) -> Patches:
     to_patch = torch.tensor([[[64 / side, 0, -low[0] * 64 / side], [0, 64 / side, -low[1] * 64 / side]]])
     alpha = torch.full((1, 1, 64, 64), opacity)
     alpha[..., : int(64 * shift)] = 0
-    return Patches(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3, 64, 64), alpha, to_patch)
+    return Patches(
+        torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3, 64, 64), alpha, to_patch, torch.zeros(1, dtype=torch.int64)
+    )
 
 
 def test_what_hides_a_face(face: Faces, mesh: Meshes) -> None:

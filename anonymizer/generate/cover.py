@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry
-from anonymizer.batches import Faces, Frames, Patches
+from anonymizer.batches import NO_FACE, Faces, Frames, Patches
 from anonymizer.fill import fill
 from anonymizer.generate.base import Outcome, Persona
 from anonymizer.trust import Belief
@@ -34,10 +34,10 @@ class Cover:
         self, frames: Frames, belief: Belief, personas: Sequence[Persona]
     ) -> tuple[list[Patches], list[Outcome]]:
         """See ``Generator``; ``personas`` are not used."""
-        return self.cover(frames, belief.faces), [Outcome.COVERED] * len(belief.faces)
+        return self.cover(frames, belief.faces, torch.arange(len(belief.faces))), [Outcome.COVERED] * len(belief.faces)
 
-    def cover(self, frames: Frames, faces: Faces) -> list[Patches]:
-        """Patches that hide ``faces``."""
+    def cover(self, frames: Frames, faces: Faces, rows: Tensor | None = None) -> list[Patches]:
+        """Patches that hide ``faces``, which are these ``rows (N,)`` of those that are replaced."""
         if not len(faces):
             return []
         centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
@@ -46,7 +46,8 @@ class Cover:
         pictures = geometry.cut_patches(frames.pixels, faces.frame, to_patch, SIZE)
         alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True)).to(pictures.device)
         colour = fill(pictures, alpha == 0) if self._method == "fill" else self._coarse(pictures)
-        return [Patches(faces.frame, colour, alpha, to_patch)]
+        known = torch.full((len(faces),), NO_FACE) if rows is None else rows
+        return [Patches(faces.frame, colour, alpha, to_patch, known)]
 
     def _coarse(self, pictures: Tensor) -> Tensor:
         few = F.avg_pool2d(pictures, SIZE // (1 if self._method == "solid" else CELLS))

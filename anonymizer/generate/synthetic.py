@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Faces, Frames, Patches
+from anonymizer.batches import Frames, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
 from anonymizer.face_model import FaceModel
@@ -53,9 +53,9 @@ class Synthetic:
         if again.any():
             patches += self._draw(frames, averaged(belief, again, self._model), personas, outcomes)
         # last and on top is what is surest: who is only expected may well be one of the others
-        unsure = Faces.cat([faces[_which(outcomes, (Outcome.NOT_SEEN,))], belief.vacant])
-        failed = faces[_which(outcomes, FAILURES)]
-        return self._fill.cover(frames, unsure) + patches + self._solid.cover(frames, failed), outcomes
+        unseen, failed = (_which(outcomes, which).nonzero()[:, 0] for which in ((Outcome.NOT_SEEN,), FAILURES))
+        under = self._fill.cover(frames, belief.vacant) + self._fill.cover(frames, faces[unseen], unseen)
+        return under + patches + self._solid.cover(frames, faces[failed], failed), outcomes
 
     def _draw(
         self, frames: Frames, belief: Belief, personas: Sequence[Persona], outcomes: list[Outcome]
