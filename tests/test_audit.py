@@ -15,6 +15,7 @@ from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcom
 from anonymizer.audit import EVERY, SAME, TRIES, WISHES, Audit, unchanged
 from anonymizer.batches import Patches
 from anonymizer.detect import Both
+from anonymizer.errors import LeakError
 from anonymizer.face_model import features, load_face_model
 from anonymizer.generate.base import Persona
 from anonymizer.generate.cover import Cover
@@ -286,3 +287,32 @@ def test_embeddings_tell_new_faces_from_real_ones(anonymizer: Anonymizer, frames
     recognizer = Recognizer(CPU)
     away = (recognizer.embed(frames[:1], done.faces) - recognizer.embed(done.frames, done.faces)).norm(dim=1)
     assert (away >= 0.6).all()
+
+
+class Forgetful:
+    """A generator that draws nothing for the last face."""
+
+    def __init__(self, generator: object) -> None:
+        self._generator = generator
+
+    def generate(
+        self, frames: Frames, belief: Belief, personas: Sequence[Persona]
+    ) -> tuple[list[Patches], list[Outcome]]:
+        patches, outcomes = self._generator.generate(frames, belief, personas)  # type: ignore[attr-defined]
+        return [some[some.face < len(outcomes) - 1] for some in patches], outcomes
+
+
+def test_a_face_that_nothing_is_drawn_for_stops_the_run(anonymizer: Anonymizer, picture: Tensor) -> None:
+    anonymizer._painter.generator = Forgetful(anonymizer._painter.generator)
+    with pytest.raises(LeakError):
+        anonymizer.stills(still(picture))
+
+
+def test_nothing_of_a_first_drawing_is_left_around_the_second(anonymizer: Anonymizer, picture: Tensor) -> None:
+    generator, results = anonymizer._painter.generator, []
+    for strength in (1.0, 0.9):
+        anonymizer._painter.generator = generator
+        copyist = corrupt(anonymizer, lambda real, by=strength: by * mirrored(real), times=1)
+        results.append(anonymizer.stills(still(picture)).frames.pixels)
+        assert len(copyist.seeds[1]) == 2  # both were refused
+    assert torch.equal(*results)

@@ -129,7 +129,7 @@ def test_a_new_face_must_not_look_like_who_stays(keeping: Anonymizer, views: Vie
                 for part in patches
             ]
             return [
-                type(part)(part.frame, new, torch.ones_like(part.alpha), _to(belief, part))
+                type(part)(part.frame, new, torch.ones_like(part.alpha), _to(belief, part), part.face)
                 for part, new in zip(patches, stolen, strict=True)
             ], outcomes
 
