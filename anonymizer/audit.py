@@ -33,7 +33,6 @@ from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import Outcome, Persona
-from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE
@@ -88,10 +87,7 @@ class Audit:
         """The personas that are to be drawn for ``named`` faces: others for those who failed."""
         if self.troupe:
             return [self.troupe.persona(who) for who in faces.tracks.tolist()]
-        return [
-            persona._replace(seed=derive_seed(persona.seed, b"another", tries)) if tries else persona
-            for tries, persona in zip((self._tries[who] for who in faces.tracks.tolist()), personas, strict=True)
-        ]
+        return [persona.another(self._tries[who]) for who, persona in zip(faces.tracks.tolist(), personas, strict=True)]
 
     def know(self, frames: Frames, kept: Faces) -> None:
         """Remember what people look like whose faces stay: nobody else may look like them either."""
