@@ -21,7 +21,7 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.personas import SKETCH, Studio, stills, whole_pictures
 from anonymizer.identity import Recognizer
 
-UNLIKE = 0.5  # distance of embeddings of length 1 from which a portrait is unlike a person
+UNLIKE = 0.6  # distance of embeddings of length 1 from which a portrait is unlike a person
 TRIES = 7  # personas after the first one
 
 
