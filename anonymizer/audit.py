@@ -11,7 +11,8 @@ It looks at the two pictures, whatever made the second one:
 Who is too similar in a picture, or when a video first shows them, gets another persona, one that is left if there are
 only a few, some times over. The first few times they must even be unlike: whom one recognizer finds a little alike,
 another one may take for the same. Later in a video they keep their persona, and are covered where they are far too
-similar.
+similar. So are from the start those whose personas last, in all files of a key or in all segments of a video: who they
+are was chosen before anything was rendered, in an ``audition``.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -64,7 +65,7 @@ class Audit:
     Args:
         recognizer: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
-        lasting: whether people have the same personas elsewhere, too: these are settled.
+        lasting: whether people have the same personas elsewhere, too: these are settled, by an ``audition``.
         troupe: has the personas, if there are only a few for all.
     """
 

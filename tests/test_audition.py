@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from fractions import Fraction
 
 import pytest
 import torch
@@ -12,10 +12,11 @@ from people_samples import ANN, BEA, film, wall
 from split_samples import EXACT, LENGTH
 from torch import Tensor
 
-from anonymizer import Anonymizer, Config, Faces, Frames
+from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig
 from anonymizer.audition import TRIES, UNLIKE, Audition
 from anonymizer.casting import Director
 from anonymizer.generate.base import Persona
+from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import SKETCH, Portrait, Studio
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import Recognizer
@@ -180,6 +181,35 @@ def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monk
         agreed.append(work.people())
     assert agreed[0] == agreed[1]
     assert agreed[0].personas
+
+
+class Noting:
+    """Subjects who note what their personas are chosen by."""
+
+    key, personas = "", ()
+
+    def cast(self, views: object, met: object, looks: object, audition: Audition | None = None) -> dict[int, Persona]:
+        self.audition = audition
+        return {}
+
+
+def test_subjects_are_auditioned(anonymizer: Anonymizer, picture: Tensor) -> None:
+    people, always, subjects = People(), Always(), Noting()
+    people.remember(people.stranger(), ME)
+    director = Director(0, None, subjects, always)
+    director.people(people)
+    assert subjects.audition is always
+    del subjects.audition
+    frames = Frames(picture[None], (Fraction(0),))
+    faces = anonymizer.inspect(frames)
+    director.pictures(Recognizer(CPU), frames, faces, [Look()] * len(faces))
+    assert subjects.audition is always
+
+
+def test_only_who_is_drawn_and_audited_is_auditioned(anonymizer: Anonymizer) -> None:
+    assert anonymizer._director._audition
+    assert Anonymizer(Config(), audited=False)._director._audition is None
+    assert Anonymizer(Config(generate=GenerateConfig(method="solid")))._director._audition is None
 
 
 def test_who_cannot_be_told_is_not_auditioned() -> None:
