@@ -4,12 +4,12 @@ It is for those whose personas last, in all files of a key or in all segments of
 else for them once they are shown. Of the personas to whom a seed leads, the first one is taken whose portrait, at rest
 and from the front, looks unlike all that is known of the person. So the choice depends on no picture that is made.
 
-A portrait tells only about how far the face will be that is made of it: with other hair, light, pose and expression, as
-of the real one. Of 360 faces, six personas for each of 60 people of Labeled Faces in the Wild, the correlation of both
-distances is 0.64 within a person; with grey portraits, faces without hair, or several portraits each it is much the
-same. Hence a limit that every other portrait of a stranger misses. With a key, of 61 faces in these photographs 28% are
-nearer than 0.75, by dlib's distance in the picture, and none nearer than 0.6, instead of 57% and 7%; in other
-photographs of the same people 28% and 2% of 60, instead of 57% and 7%.
+A portrait tells only roughly how far the face will be that is made of it, with other hair, light, pose and expression.
+Of 360 faces, six personas for each of 60 people of Labeled Faces in the Wild, the correlation of both distances is 0.64
+within a person (grey portraits, several a persona, or faces without hair seemed no better). Hence a limit that one
+portrait of a stranger in ten passes: most people get the least alike of eight. With a key, of 60 faces in those
+photographs 28% are nearer than 0.75, by dlib's distance in the picture, and none nearer than 0.6, instead of 58% and 7%
+with the first persona; in other photographs of the same people, of 60 again, 28% and 2% instead of 57% and 7%.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A subject is known by embeddings, which tell its number. The persona is drawn from the number and the key: it depends on
 nothing that was measured on the face, but for the coarse traits of ``--match``, as they were read first, and for how
-often somebody else was tried because the one before looked like the subject; see ``audition``. That is told only once.
+often somebody else was tried because the one before looked like the subject; see ``audition``. That is decided once.
 
 Who is linked is decided by ``People``, by means of six crops a face, of length 1, with limits of their own. Measured by
 ``tests/bench/linking.py`` on 386 people of Labeled Faces in the Wild, two photographs each, in ten random orders, with
