@@ -21,6 +21,7 @@ from torch import Tensor
 from anonymizer import device as devices
 from anonymizer.aspects import Chooser
 from anonymizer.audit import Audit
+from anonymizer.audition import Audition
 from anonymizer.batches import Faces, Frames
 from anonymizer.casting import Director, cast_frames
 from anonymizer.config import Config
@@ -32,10 +33,11 @@ from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
 from anonymizer.foreseen import Foreseen, between, look_at, set_apart
 from anonymizer.generate import GENERATORS
-from anonymizer.generate.base import Persona
+from anonymizer.generate.base import Generator, Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import digest
 from anonymizer.generate.steady import Steady
+from anonymizer.generate.synthetic import Synthetic
 from anonymizer.identity import CROPS, Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
@@ -63,7 +65,7 @@ class Anonymizer:
         config: all settings.
         subjects: knows people in all files, and gives them their personas; without it, every file has its own.
         consents: of people who stay visible where a face is surely theirs.
-        audited: whether new faces are held against the real ones; not only to measure what that does.
+        audited: whether new faces and personas are held against the real ones; not only to measure what that does.
 
     Attributes:
         device: where the networks run.
@@ -112,13 +114,18 @@ class Anonymizer:
         self._painter = Painter(generator, self._clock)
         seed, count = self.config.generate.seed, self.config.generate.personas
         self._secret = secrets.randbits(63) if seed is None else seed
-        self._director = Director(self._secret, count, subjects)
+        self._director = Director(self._secret, count, subjects, self._make_audition(generator))
         if len(self._director.few) != (count or 0):
             raise ConfigError("the subjects have not as many personas as the settings say")
 
     def _make_observer(self, estimator: MeshEstimator) -> Observer:
         model, keeps = load_face_model(), self.config.generate.occluders == "keep"
         return Observer(estimator, model, OcclusionEstimator(model, self.device) if keeps else None)
+
+    def _make_audition(self, generator: Generator) -> Audition | None:
+        if not self._audited or not self._recognizer or not isinstance(generator, Synthetic):
+            return None
+        return Audition(generator.studio, self._recognizer)
 
     def image(self, pixels: Pixels) -> Pixels:
         """One picture ``(H, W, 3)`` uint8 or uint16 RGB, a numpy array or a tensor on any device; the same back."""
@@ -190,9 +197,9 @@ class Anonymizer:
         troupe = self._director.video(source, others, personas)
         return Foreseen(others, people.looks, personas, troupe, kept, watched.decisions)
 
-    def cast(self, people: People) -> dict[int, Persona]:
-        """The personas of those who were seen in a video, by number, as far as they are subjects."""
-        return self._director.people(people)
+    def cast(self, people: People, looks: Mapping[int, Look], secret: int, source: bytes) -> dict[int, Persona]:
+        """The personas of those who can be told in a video that is rendered in parts, by number; see ``render``."""
+        return self._director.parts(people, looks, secret, source)
 
     def track(
         self, batches: Iterable[Frames], people: People | None = None, lead: int = 0
@@ -218,10 +225,11 @@ class Anonymizer:
             tracked: the frames in order, each with all of its faces, whose numbers tell people apart.
             looks: what people seem like, by number; personas are drawn to suit. At the latest known when a face of
                 theirs comes.
-            personas: of those who have one in all videos, by number.
+            personas: of those who have one in all videos, or in all parts of this one, by number; see ``cast``.
             secret: what personas are drawn from; by default the seed of the settings, or this object's own secret.
             source: names the video, so that every video has its own personas; by default its first picture of a face.
-                With it these frames are only a part of the video, and personas last: the audit draws no others.
+                With it these frames are only a part of the video, and personas last: the audit draws no others, as
+                those of people who can be told were chosen before.
             fresh: numbers of frames in which portraits are chosen whatever came before; see ``aspects.Chooser``.
         """
         known = Foreseen((), looks, personas or {})

@@ -11,7 +11,8 @@ It looks at the two pictures, whatever made the second one:
 Who is too similar in a picture, or when a video first shows them, gets another persona, one that is left if there are
 only a few, some times over. The first few times they must even be unlike: whom one recognizer finds a little alike,
 another one may take for the same. Later in a video they keep their persona, and are covered where they are far too
-similar.
+similar. So are from the start those whose personas last, in all files of a key or in all segments of a video: who they
+are was chosen before anything was rendered, in an ``audition``.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -33,7 +34,6 @@ from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import Outcome, Persona
-from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE
@@ -65,7 +65,7 @@ class Audit:
     Args:
         recognizer: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
-        lasting: whether people have the same personas elsewhere, too: these are settled.
+        lasting: whether people have the same personas elsewhere, too: these are settled, by an ``audition``.
         troupe: has the personas, if there are only a few for all.
     """
 
@@ -88,10 +88,7 @@ class Audit:
         """The personas that are to be drawn for ``named`` faces: others for those who failed."""
         if self.troupe:
             return [self.troupe.persona(who) for who in faces.tracks.tolist()]
-        return [
-            persona._replace(seed=derive_seed(persona.seed, b"another", tries)) if tries else persona
-            for tries, persona in zip((self._tries[who] for who in faces.tracks.tolist()), personas, strict=True)
-        ]
+        return [persona.another(self._tries[who]) for who, persona in zip(faces.tracks.tolist(), personas, strict=True)]
 
     def know(self, frames: Frames, kept: Faces) -> None:
         """Remember what people look like whose faces stay: nobody else may look like them either."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from anonymizer.audition import Audition
 from anonymizer.batches import Faces, Frames
 from anonymizer.foreseen import Found
 from anonymizer.generate.base import Persona
@@ -26,10 +27,13 @@ class Director:
         secret: what they are drawn from.
         count: of the personas of all; None for one a person.
         subjects: have theirs in all files.
+        audition: chooses those that last; without it, people get the first that there is.
     """
 
-    def __init__(self, secret: int, count: int | None, subjects: Casting | None) -> None:
-        self._secret, self._subjects = secret, subjects
+    def __init__(
+        self, secret: int, count: int | None, subjects: Casting | None, audition: Audition | None = None
+    ) -> None:
+        self._secret, self._subjects, self._audition = secret, subjects, audition
         self.few = subjects.personas if subjects else draw(secret, count)
 
     def pictures(
@@ -41,7 +45,7 @@ class Director:
         """
         known: dict[int, Persona] = {}
         if self._subjects and recognizer:
-            known = cast_stills(self._subjects, recognizer, frames, faces, looks)
+            known = cast_stills(self._subjects, self._audition, recognizer, frames, faces, looks)
         sources = [digest(picture) for picture in frames.pixels]
         places = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         rows = list(enumerate(zip(faces.frame.tolist(), places, looks, strict=True)))
@@ -63,7 +67,19 @@ class Director:
             without: numbers of those who are none.
         """
         views = {who: views for who, views in people.embeddings.items() if who not in without}
-        return self._subjects.cast(views, people.met, people.looks) if self._subjects and views else {}
+        if not self._subjects or not views:
+            return {}
+        return self._subjects.cast(views, people.met, people.looks, self._audition)
+
+    def parts(self, people: People, looks: Mapping[int, Look], secret: int, source: bytes) -> dict[int, Persona]:
+        """Of those who can be told in a video that is rendered in parts, by number; of the others see ``cast_frames``,
+        with the same ``secret``, ``source`` and ``looks``.
+        """
+        views = people.embeddings
+        if self._subjects or self.few or not self._audition:
+            return self.people(people)
+        first = {who: _drawn(secret, source, who, looks) for who in views}
+        return {who: first[who].another(tries) for who, tries in self._audition.choose(first, views).items()}
 
     def video(self, source: bytes, found: Sequence[Found], known: Mapping[int, Persona]) -> Troupe | None:
         """Who has which persona in all of a video, if they are few; see ``pictures``.
@@ -97,7 +113,8 @@ def cast_frames(
         looks: what people seem like, by number.
         known: of those who have one, by number.
     """
-    return [
-        known.get(who) or Persona(derive_seed(secret, source, who), looks.get(who, UNKNOWN).attributes)
-        for who in faces.tracks.tolist()
-    ]
+    return [known.get(who) or _drawn(secret, source, who, looks) for who in faces.tracks.tolist()]
+
+
+def _drawn(secret: int, source: bytes, who: int, looks: Mapping[int, Look]) -> Persona:
+    return Persona(derive_seed(secret, source, who), looks.get(who, UNKNOWN).attributes)

@@ -13,7 +13,11 @@ Format, version 1::
     embeddings (N, 128) float16, owners (N,) int64      whose they are: numbers of subjects, in the order of the list
     met (M, 2) int64                                    subjects who were seen at the same time
     rest (B,) uint8                                     JSON: name (hex, random, of the registry), count (numbers
-                                                        given), subjects: [number, first day, last day, look]
+                                                        given), subjects: [number, first day, last day, look, tries]
+
+The number of tries after which the persona was found is null while somebody looks for it, which takes time and so is
+done outside of transactions: then whoever sees the subject looks for it, and the first to be done decides. In files of
+earlier versions it is not there; their subjects have the personas of 0 tries.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from safetensors.torch import load, save
 from torch import Tensor
 
+from anonymizer.audition import Audition
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
@@ -72,16 +77,23 @@ class Registry:
         self._was_there = False
 
     def cast(
-        self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
+        self,
+        views: Mapping[int, Tensor],
+        met: Collection[tuple[int, int]],
+        looks: Mapping[int, Look],
+        audition: Audition | None = None,
     ) -> dict[int, Persona]:
         """See ``Casting``."""
-        with self._locked():
-            subjects = self._read()
-            before = subjects.state
-            self._known = None  # until it is written
+        with self._change() as subjects:
             table = subjects.link(views, met, looks, datetime.datetime.now(datetime.UTC).date())
-            self._known = self._write(subjects) if subjects.state != before else (_state(self.path), subjects)
-        return {number: subjects.persona(self._key.seeds, subject, self.personas) for number, subject in table.items()}
+            cast = {who: subjects.persona(self._key.seeds, who, self.personas) for who in table.values()}
+            new = {} if self.personas else subjects.unsettled(table.values())
+        if new:
+            first = {who: cast[who] for who in new}
+            tries = audition.choose(first, new) if audition else dict.fromkeys(new, 0)
+            with self._change() as subjects:  # meanwhile others may have settled them
+                cast |= {who: first[who].another(count) for who, count in subjects.settle(tries).items()}
+        return {number: cast[subject] for number, subject in table.items()}
 
     def read(self) -> Subjects:
         """All subjects; nobody, if there is no registry.
@@ -99,13 +111,20 @@ class Registry:
         Raises:
             ConfigError: there is no such subject.
         """
-        with self._locked():
-            subjects = self._read()
+        with self._change() as subjects:
             if missing := sorted(set(numbers) - subjects.known.keys()):
                 raise ConfigError(f"there is no subject {', '.join(map(str, missing))}")
-            self._known = None
             subjects.forget(set(numbers))
-            self._known = self._write(subjects)
+
+    @contextmanager
+    def _change(self) -> Iterator[Subjects]:
+        """A transaction: what is read, and written if it is changed."""
+        with self._locked():
+            subjects = self._read()
+            before = subjects.state
+            self._known = None  # until it is written
+            yield subjects
+            self._known = self._write(subjects) if subjects.state != before else (_state(self.path), subjects)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -215,7 +234,7 @@ def _packed(subjects: Subjects) -> bytes:
         "name": subjects.name.hex(),
         "count": people.count,
         "subjects": [
-            (number, known.first.isoformat(), known.last.isoformat(), vars(known.look))
+            (number, known.first.isoformat(), known.last.isoformat(), vars(known.look), known.tries)
             for number, known in subjects.known.items()
         ],
     }
@@ -237,5 +256,8 @@ def _unpacked(data: bytes) -> Subjects:
     people.count = rest["count"]
     people.met = {(one, other) for one, other in tensors["met"].tolist()}
     day = datetime.date.fromisoformat
-    known = {number: Subject(day(first), day(last), Look(**look)) for number, first, last, look in rest["subjects"]}
+    known = {
+        number: Subject(day(first), day(last), Look(**look), *(tries or [0]))
+        for number, first, last, look, *tries in rest["subjects"]
+    }
     return Subjects(bytes.fromhex(rest["name"]), people, known)

@@ -187,7 +187,7 @@ class Agree:
         marks = self._marks()
         segments = (Sightings.load(self.work.faces(number)) for number in range(len(self.work.segments)))
         known = agree(segments, [segment.own for segment in self.work.segments])
-        personas = anonymizer.cast(known.people)
+        personas = anonymizer.cast(known.people, known.looks, self.work.secret(), bytes.fromhex(known.source))
         self.work.keep_people(Agreed(known.tables, known.looks, personas, known.source, marks))
 
     def _marks(self) -> list[str]:

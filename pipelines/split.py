@@ -88,7 +88,7 @@ class Agreed:
     Attributes:
         tables: for each segment, the numbers in the whole video of those that it has itself.
         looks: what they seem like, by number in the whole video.
-        personas: of those who have one in all videos, by the same number.
+        personas: of those who can be told, by the same number.
         source: names the video.
         marks: of the files of faces that this is about, by segment.
     """

@@ -49,7 +49,7 @@ class FakeAnonymizer:
         for batch in batches:
             yield from (self.stills(batch[start : start + 3]) for start in range(0, len(batch), 3))
 
-    def cast(self, people: object) -> dict[int, Persona]:
+    def cast(self, people: object, looks: object, secret: int, source: bytes) -> dict[int, Persona]:
         return {}
 
     def inspect(self, frames: Frames, evidence: Evidence | None = None) -> Faces:

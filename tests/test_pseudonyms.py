@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig
+from anonymizer.audition import Audition
 from anonymizer.detect import DETECTORS
 from anonymizer.errors import ConfigError, LeakError
 from anonymizer.foreseen import Foreseen
@@ -46,9 +47,13 @@ class Recording(Registry):
         self.answers: list[dict[int, Persona]] = []
 
     def cast(
-        self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
+        self,
+        views: Mapping[int, Tensor],
+        met: Collection[tuple[int, int]],
+        looks: Mapping[int, Look],
+        audition: Audition | None = None,
     ) -> dict[int, Persona]:
-        self.answers.append(super().cast(views, met, looks))
+        self.answers.append(super().cast(views, met, looks, audition))
         return self.answers[-1]
 
     @property

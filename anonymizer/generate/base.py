@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from anonymizer.batches import Frames, Patches
 from anonymizer.generate.condition import ATTRIBUTES, Wanted
+from anonymizer.generate.seeds import derive_seed
 from anonymizer.trust import Belief
 
 
@@ -36,6 +37,10 @@ class Persona(NamedTuple):
     seed: int
     attributes: Wanted = ANY
     changes: Wanted = ANY
+
+    def another(self, tries: int) -> Persona:
+        """Who is drawn in place of this one after so many tries: somebody else each time, as the seed says."""
+        return self._replace(seed=derive_seed(self.seed, b"another", tries)) if tries else self
 
 
 FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED, Outcome.UNCHANGED, Outcome.SIMILAR)

@@ -30,6 +30,7 @@ SOUGHT = tuple(map(ATTRIBUTES.index, ("glasses", "beard")))  # flaws, unless the
 FLAWED = tuple(map(FLAWS.index, ("glasses", "beard")))
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
 SKETCH = SIZES[0]  # side of the portraits that are measured
+AT_REST = (0.0, 0.0, 0.0, 0.9)  # condition of the portraits that tell what people look like
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
@@ -90,6 +91,10 @@ class Studio:
                 if keep:
                     self._store(drawn)
         return [found[order] for order in orders]
+
+    def at_rest(self, personas: Sequence[Persona]) -> list[Portrait]:
+        """Portraits from the front, at rest, ``SKETCH`` pixels a side: one and the same of each, for all that asks."""
+        return self.portraits([Order(persona, AT_REST, SKETCH) for persona in personas], keep=True)
 
     def _draw(self, orders: list[Order], keep: bool) -> list[Portrait]:
         """Portraits of one size. What they show is found out with sketches, as large ones take long to draw."""

@@ -9,6 +9,7 @@ def derive_seed(secret: int | bytes, source: bytes, number: int) -> int:
     """The seed of the persona for the face ``number`` of the picture or video ``source``: keyed BLAKE2, 63 bits.
 
     Instead, ``source`` may be what names a registry, and ``number`` that of a subject in it; see ``subjects``.
+    Or the secret is the seed of a persona, of whom another one is wanted; see ``Persona.another``.
     """
     key = secret if isinstance(secret, bytes) else secret.to_bytes(8, "big", signed=True)
     digest = hashlib.blake2b(source + number.to_bytes(8, "big", signed=True), key=key, digest_size=8).digest()

@@ -20,7 +20,6 @@ from anonymizer.trust import EXPECTED, Belief, averaged, hides
 
 FACES = 8  # that are rendered together
 LOWEST, HIGHEST = (-50.0, -30.0, 0.0, 0.7), (50.0, 25.0, 0.45, 1.25)  # conditions that the network follows
-AT_REST, SHAPED = (0.0, 0.0, 0.0, 0.9), 256  # condition and side of the portraits that tell the shapes of people
 PORTRAITS = (64, 128, 256, 512, 1024)  # pixels, sides of portraits
 EYES = 0.25  # distance between the eyes in a portrait, over its side
 ENLARGED = 1.2  # how far a portrait may be enlarged
@@ -35,10 +34,14 @@ class Synthetic:
         studio: draws the portraits.
         renderer: puts them into the place of the faces.
         model: the face model, on the host.
+
+    Attributes:
+        studio: the same.
     """
 
     def __init__(self, config: GenerateConfig, studio: Studio, renderer: Renderer, model: FaceModel) -> None:
-        self._config, self._studio, self._renderer, self._model = config, studio, renderer, model
+        self.studio = studio
+        self._config, self._renderer, self._model = config, renderer, model
         self._solid, self._fill = Cover("solid"), Cover("fill")
 
     def generate(
@@ -94,7 +97,7 @@ class Synthetic:
             face += [index] * len(aspects)
             orders += [Order(personas[index], _within(condition), side) for condition in aspects]
             shares += aspects.values()
-        drawn = self._studio.portraits(orders, keep=bool(belief.aspects))
+        drawn = self.studio.portraits(orders, keep=bool(belief.aspects))
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
         shades = torch.stack([portrait.light for portrait in drawn])
@@ -103,9 +106,7 @@ class Synthetic:
 
     def _shapes_at_rest(self, personas: Sequence[Persona]) -> Tensor:
         """The shapes of people, each measured on one portrait: between those of one person they differ by error."""
-        return self._shapes(
-            self._studio.portraits([Order(persona, AT_REST, SHAPED) for persona in personas], keep=True)
-        )
+        return self._shapes(self.studio.at_rest(personas))
 
     def _shapes(self, portraits: Sequence[Portrait]) -> Tensor:
         """Canonical, ``(N, 468, 3)``."""

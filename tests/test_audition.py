@@ -1,0 +1,223 @@
+"""The audition: whoever keeps a persona gets one that is unlike them, which is chosen once, the same for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import pytest
+import torch
+import torch.nn.functional as F
+from people_samples import ANN, BEA, film, wall
+from split_samples import EXACT, LENGTH
+from torch import Tensor
+
+from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig
+from anonymizer.audition import TRIES, UNLIKE, Audition
+from anonymizer.casting import Director
+from anonymizer.generate.base import Persona
+from anonymizer.generate.looks import Look
+from anonymizer.generate.personas import SKETCH, Portrait, Studio
+from anonymizer.generate.seeds import derive_seed
+from anonymizer.identity import Recognizer
+from anonymizer.mesh import MeshEstimator
+from anonymizer.people import People
+from anonymizer.sightings import NOBODY
+from pipelines.inputs import Kind, Source
+from pipelines.plan import Job
+from pipelines.segments import Agree, Render, Track
+from pipelines.split import Split, split
+
+CPU = torch.device("cpu")
+ANNA, BEN = Persona(1), Persona(2)
+ME = F.one_hot(torch.tensor(0), 128).float()
+
+
+def at(distance: float) -> Tensor:
+    """Of length 1, so far from ``ME``."""
+    cosine = 1 - distance**2 / 2
+    return torch.cat([torch.tensor([cosine, (1 - cosine**2) ** 0.5]), torch.zeros(126)])
+
+
+class Stage:
+    """A studio, and a recognizer to which the portraits are so far from ``ME``, by persona and try."""
+
+    def __init__(self, script: Mapping[Persona, Sequence[float]]) -> None:
+        self._script = {
+            persona.another(tries): distance for persona, row in script.items() for tries, distance in enumerate(row)
+        }
+        self.asked: list[list[Persona]] = []
+
+    def at_rest(self, personas: Sequence[Persona]) -> list[Portrait]:
+        self.asked.append(list(personas))
+        blank = Portrait(torch.zeros(3, SKETCH, SKETCH), torch.zeros(468, 3), torch.zeros(9), torch.zeros(512))
+        return [blank] * len(personas)
+
+    def embed(self, frames: Frames, faces: Faces) -> Tensor:
+        assert len(frames) == len(faces) == len(self.asked[-1])
+        return torch.stack([2 * at(self._script[persona]) for persona in self.asked[-1]])
+
+
+def choose(stage: Stage, *personas: Persona, views: Tensor = ME[None]) -> list[int]:
+    audition = Audition(stage, stage)  # type: ignore[arg-type]
+    tries = audition.choose(dict(enumerate(personas)), dict.fromkeys(range(len(personas)), views))
+    return [tries[number] for number in range(len(personas))]
+
+
+def test_the_first_who_is_unlike_is_taken() -> None:
+    for row, tries in (([0.61], 0), ([0.59, 0.61], 1), ([0.1, 0.2, 0.7, 0.9], 2)):
+        stage = Stage({ANNA: row})
+        assert choose(stage, ANNA) == [tries]
+        assert stage.asked == [[ANNA.another(number)] for number in range(tries + 1)]
+
+
+def test_the_least_alike_of_those_tried_if_nobody_is_unlike() -> None:
+    row = [0.3, 0.4, UNLIKE - 0.01, *[0.5] * (TRIES - 2), 0.9]
+    stage = Stage({ANNA: row})
+    assert choose(stage, ANNA) == [2]
+    assert len(stage.asked) == 1 + TRIES
+    assert len({persona.seed for [persona] in stage.asked}) == 1 + TRIES
+
+
+def test_people_are_tried_together_and_get_what_they_get_alone() -> None:
+    script = {ANNA: [0.2, 0.3, 0.8], BEN: [0.9]}
+    stage = Stage(script)
+    assert choose(stage, ANNA, BEN) == [2, 0]
+    assert stage.asked == [[ANNA, BEN], [ANNA.another(1)], [ANNA.another(2)]]
+    assert choose(Stage(script), ANNA) == [2]
+    assert choose(Stage(script), BEN) == [0]
+    assert choose(Stage(script)) == []
+
+
+def test_all_that_is_known_of_a_person_counts_whatever_its_length() -> None:
+    row = [UNLIKE + 0.05, *[UNLIKE + 0.1] * TRIES]
+    for far, tries in ((ME, 0), (at(UNLIKE + 0.05), 1)):
+        assert choose(Stage({ANNA: row}), ANNA, views=torch.stack([1.5 * ME, 0.5 * far])) == [tries]
+
+
+def test_what_cannot_be_told_is_not_taken() -> None:
+    assert choose(Stage({ANNA: [torch.nan, 0.4, *[torch.nan] * (TRIES - 1)]}), ANNA) == [1]
+    assert choose(Stage({ANNA: [torch.nan] * (1 + TRIES)}), ANNA) == [0]
+
+
+def test_nobody_is_replaced_by_a_likeness() -> None:
+    """All networks: of people who look like their first personas, alone and together."""
+    studio, recognizer = Studio(CPU, MeshEstimator(CPU), 0.7, 2), Recognizer(CPU)
+    audition = Audition(studio, recognizer)
+    personas = {number: Persona(number) for number in range(2)}
+    views = {number: audition._embed([persona]) for number, persona in personas.items()}
+    tries = audition.choose(personas, views)
+    assert min(tries.values()) > 0
+    for number, persona in personas.items():
+        portraits = audition._embed([persona.another(count) for count in range(1 + TRIES)])
+        away = (portraits - views[number]).norm(dim=1)
+        assert away[0] < 0.05
+        assert away[tries[number]] >= min(UNLIKE, float(away.max())) - 0.01
+        assert (away[: tries[number]] < UNLIKE + 0.01).all()
+    fresh = Audition(Studio(CPU, MeshEstimator(CPU), 0.7, 4), recognizer)
+    for number in personas:
+        assert fresh.choose({number: personas[number]}, {number: views[number]}) == {number: tries[number]}
+
+
+class Always(Audition):
+    """Takes the third persona of everybody."""
+
+    def __init__(self) -> None:
+        self.known: list[set[int]] = []
+
+    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
+        assert personas.keys() == views.keys()
+        self.known.append(set(personas))
+        return dict.fromkeys(personas, 2)
+
+
+@pytest.fixture(scope="module")
+def anonymizer() -> Anonymizer:
+    return Anonymizer(Config(batch_size=4))
+
+
+@pytest.fixture(scope="module")
+def work(anonymizer: Anonymizer, views: dict[int, list[Tensor]], tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """A video of some people in segments, in which faces were found."""
+    tmp_path = tmp_path_factory.mktemp("work")
+    shots = [wall(views[ANN][0])] * 50 + [wall(views[BEA][0], views[ANN][1])] * 40
+    source = film(tmp_path / "a.mp4", shots)
+    found = split(Job(Source(source, Kind.VIDEO), tmp_path / "out.mp4"), anonymizer.config, EXACT, LENGTH)
+    assert found
+    assert len(found.segments) > 1
+    for number in range(len(found.segments)):
+        Track(found, number).run(anonymizer)
+    return found
+
+
+def test_all_segments_have_the_personas_that_were_chosen(
+    anonymizer: Anonymizer, work: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = Always()
+    monkeypatch.setattr(anonymizer, "_director", Director(0, None, None, always))
+    Agree(work).run(anonymizer)
+    people, seen = work.people(), set[Persona]()
+    everybody = {who for table in people.tables for who in table.values() if who != NOBODY}
+    assert always.known == [everybody]
+    generate = anonymizer._painter.generator.generate
+
+    def noting(frames: Frames, belief: object, personas: list[Persona]) -> object:
+        seen.update(personas)
+        return generate(frames, belief, personas)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(anonymizer._painter.generator, "generate", noting)
+    for number in range(len(work.segments)):
+        Render(work, number).run(anonymizer)
+    source = bytes.fromhex(people.source)
+    first = [Persona(derive_seed(work.secret(), source, who), people.looks[who].attributes) for who in everybody]
+    assert seen == {persona.another(2) for persona in first}
+
+
+def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anonymizer.audition.TRIES", 1)
+    agreed = []
+    for somebody in (anonymizer, Anonymizer(Config(batch_size=8))):
+        Agree(work).run(somebody)
+        agreed.append(work.people())
+    assert agreed[0] == agreed[1]
+    assert agreed[0].personas
+
+
+class Noting:
+    """Subjects who note what their personas are chosen by."""
+
+    key, personas = "", ()
+
+    def cast(self, views: object, met: object, looks: object, audition: Audition | None = None) -> dict[int, Persona]:
+        self.audition = audition
+        return {}
+
+
+def test_subjects_are_auditioned(anonymizer: Anonymizer, picture: Tensor) -> None:
+    people, always, subjects = People(), Always(), Noting()
+    people.remember(people.stranger(), ME)
+    director = Director(0, None, subjects, always)
+    director.people(people)
+    assert subjects.audition is always
+    del subjects.audition
+    frames = Frames(picture[None], (Fraction(0),))
+    faces = anonymizer.inspect(frames)
+    director.pictures(Recognizer(CPU), frames, faces, [Look()] * len(faces))
+    assert subjects.audition is always
+
+
+def test_only_who_is_drawn_and_audited_is_auditioned(anonymizer: Anonymizer) -> None:
+    assert anonymizer._director._audition
+    assert Anonymizer(Config(), audited=False)._director._audition is None
+    assert Anonymizer(Config(generate=GenerateConfig(method="solid")))._director._audition is None
+
+
+def test_who_cannot_be_told_is_not_auditioned() -> None:
+    people, always = People(), Always()
+    people.remember(people.stranger(), ME)
+    people.stranger()
+    director = Director(0, None, None, always)
+    assert director.parts(people, {}, 5, b"a") == {0: Persona(derive_seed(5, b"a", 0)).another(2)}
+    assert Director(0, 3, None, always).parts(people, {}, 5, b"a") == {}
+    assert Director(0, None, None).parts(people, {}, 5, b"a") == {}
+    assert always.known == [{0}]
