@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import PIL.Image
 
 from anonymizer.errors import ConfigError, MediaError
-from anonymizer.media.files import cause_of, replacing
+from anonymizer.media.files import cause_of, read_private, replacing
 from anonymizer.media.statement import Statement
 from anonymizer.provenance import PROCESSED, TOOL
 
@@ -32,6 +32,9 @@ TYPES = {
     "mov": "video/quicktime",
 }
 """Formats that hold credentials, by Pillow's and FFmpeg's names. Matroska, WebM, MPEG-TS and BMP are not among them."""
+
+MOST = 1 << 16
+"""Bytes of a private key, at most."""
 
 _SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},  # it would show the original
@@ -56,10 +59,10 @@ class Signer:
     def read(cls, certificates: str | Path, key: str | Path) -> Signer:
         """
         Raises:
-            ConfigError: one of the files cannot be read.
+            ConfigError: one of the files cannot be read, or others may read that of the key.
         """
         try:
-            return cls(Path(certificates).read_bytes(), Path(key).read_bytes())
+            return cls(Path(certificates).read_bytes(), read_private(Path(key), MOST))
         except OSError as error:
             raise ConfigError(f"cannot be read: {cause_of(error)}", path=error.filename) from error
 

@@ -9,6 +9,9 @@ Codec = Literal["h264", "hevc", "vp9", "av1"]
 Audio = Literal["keep", "drop", "disguise"]
 LabelUse = Literal["use", "ignore"]
 
+SIGNING_KEY = "signing_key"
+"""Under what records tell with which key they are signed, in place of ``OutputConfig.sign``."""
+
 
 @dataclass(frozen=True)
 class OutputConfig:
