@@ -134,11 +134,8 @@ class Ledger(Closing):
             stack.enter_context(closing(self._base))
             stack.enter_context(self._guarded())
             if self._count("SELECT 1 FROM planned") and not self._count(f"{_PLANNED} WHERE state != 'done'"):
-                self._forget_secret()
-
-    def _forget_secret(self) -> None:
-        if self.path:
-            secret_of(self.path).unlink(missing_ok=True)
+                if self.path:
+                    secret_of(self.path).unlink(missing_ok=True)
 
     @cached_property
     def secret(self) -> int:

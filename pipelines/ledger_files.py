@@ -76,7 +76,9 @@ def set_aside(path: Path) -> bool:
         return False
     with locked(path):
         with closing(sqlite3.connect(path)) as base:
-            base.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
+            (mode,) = base.execute("PRAGMA journal_mode = DELETE").fetchone()  # all of it in one file
+            if mode != "delete":
+                raise sqlite3.OperationalError("somebody reads it")
         names = (path.with_name(f"{path.name}.{number}") for number in count(1))
         try:
             path.rename(next(name for name in names if not name.exists()))
