@@ -133,9 +133,9 @@ class Ledger(Closing):
             stack.enter_context(self._lock or nullcontext())
             stack.enter_context(closing(self._base))
             stack.enter_context(self._guarded())
-            if self._count("SELECT 1 FROM planned") and not self._count(f"{_PLANNED} WHERE state != 'done'"):
-                if self.path:
-                    secret_of(self.path).unlink(missing_ok=True)
+            done = self._count("SELECT 1 FROM planned") and not self._count(f"{_PLANNED} WHERE state != 'done'")
+            if done and self.path:
+                secret_of(self.path).unlink(missing_ok=True)
 
     @cached_property
     def secret(self) -> int:

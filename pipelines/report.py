@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DRAWING = ("anonymizer", "torch", "openvino", "av", "numpy", "opencv-python-headless", "pillow")
-_SIGNING = ("c2pa-python", "cryptography", "pyjwt")
+VERSIONS = {name: version(name) for name in _DRAWING}
+"""Of the programs that decide how results look."""
+
+SIGNING = ("c2pa-python", "cryptography", "pyjwt")
+"""Those that decide how they are signed, of which one need not be installed."""
 
 
 @dataclass
@@ -240,7 +244,7 @@ def made_with(*, signs: bool = False) -> dict[str, Any]:
     from anonymizer.models import MODELS
 
     return {
-        "versions": {name: version(name) for name in _DRAWING + (_SIGNING if signs else ())},
+        "versions": VERSIONS | {name: version(name) for name in (SIGNING if signs else ())},
         "weights": {name: model.sha256 for name, model in MODELS.items()},
     }
 
