@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from enum import StrEnum
 from functools import cached_property
@@ -25,6 +25,7 @@ from pipelines.ledger_keys import as_text, identity_of, place_of
 from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.report import Result, fingerprint
+from pipelines.settings import changes
 from pipelines.signature import Seal
 
 _TABLES = """
@@ -178,8 +179,8 @@ class Ledger(Closing):
         text = json.dumps(settings, sort_keys=True)
         before = self._value("settings", text)
         if before != text:
-            changes = ", ".join(_changes(json.loads(before), json.loads(text)))
-            cause = f"is of a run with other settings ({changes}); name another output, or --force makes all anew, and "
+            names = ", ".join(changes(json.loads(before), json.loads(text)))
+            cause = f"is of a run with other settings ({names}); name another output, or --force makes all anew, and "
             cause += "sets this ledger aside"
             raise ConfigError(cause, path=self.path)
 
@@ -296,13 +297,3 @@ class Ledger(Closing):
         """What became of all files of this run that were tried, by it or before, as in the report, with their state."""
         for state, text in self._base.execute(f"{_PLANNED} WHERE result IS NOT NULL ORDER BY place"):
             yield {**json.loads(text), "state": state}
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterable[str]:
-    """Names of settings that differ, through all levels."""
-    for key in sorted(before.keys() | now.keys()):
-        one, other = before.get(key), now.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _changes(one, other)
-        elif one != other or (key in before) != (key in now):
-            yield key
