@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import PIL.Image
 
 from anonymizer.errors import ConfigError, MediaError
-from anonymizer.media.files import cause_of, replacing
+from anonymizer.media.files import cause_of, read_private, replacing
 from anonymizer.media.statement import Statement
-from anonymizer.provenance import PROCESSED, TOOL
+from anonymizer.provenance import PROCESSED, TOOL, in_words
 
 TYPES = {
     "JPEG": "image/jpeg",
@@ -33,8 +33,15 @@ TYPES = {
 }
 """Formats that hold credentials, by Pillow's and FFmpeg's names. Matroska, WebM, MPEG-TS and BMP are not among them."""
 
+MOST = 1 << 16
+"""Bytes of a private key, at most."""
+
 _SETTINGS = {
-    "builder": {"thumbnail": {"enabled": False}},  # it would show the original
+    "builder": {
+        "thumbnail": {"enabled": False},  # it would show the original
+        # Else they are only gathered assertions, which C2PA does not take for what the signer says.
+        "created_assertion_labels": ["c2pa.actions", "c2pa.ingredient"],
+    },
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
 }
 _ORIGINAL = {"title": "original", "label": "original", "instance_id": "original", "relationship": "parentOf"}
@@ -56,10 +63,10 @@ class Signer:
     def read(cls, certificates: str | Path, key: str | Path) -> Signer:
         """
         Raises:
-            ConfigError: one of the files cannot be read.
+            ConfigError: one of the files cannot be read, or others may read that of the key.
         """
         try:
-            return cls(Path(certificates).read_bytes(), Path(key).read_bytes())
+            return cls(Path(certificates).read_bytes(), read_private(Path(key), MOST))
         except OSError as error:
             raise ConfigError(f"cannot be read: {cause_of(error)}", path=error.filename) from error
 
@@ -73,19 +80,22 @@ class Signer:
         PIL.Image.new("RGB", (8, 8)).save(picture, "JPEG")
         library = _library()
         try:
-            _signed(self, "JPEG", picture, BytesIO(), _manifest(PROCESSED, {}, ""))
+            _signed(self, "JPEG", picture, BytesIO(), _manifest(PROCESSED, {}, 0, ""))
         except (library.C2paError, ValueError) as error:
             cause = f"the certificates and the key of --sign do not sign (they must be of ES256): {cause_of(error)}"
             raise ConfigError(cause) from error
 
 
-def sign(path: Path, kind: str, *, signer: Signer, says: Statement, faces: Mapping[str, int], method: str) -> None:
+def sign(
+    path: Path, kind: str, *, signer: Signer, says: Statement, faces: Mapping[str, int], frames: int, method: str
+) -> None:
     """Add credentials to a file that is whole, in its place.
 
     Args:
         kind: a key of ``TYPES``.
         says: what the file says about itself.
-        faces: how many had which outcome.
+        faces: how many had which outcome, summed over the frames.
+        frames: 1 of a photograph.
         method: with which faces are replaced.
 
     Raises:
@@ -94,7 +104,7 @@ def sign(path: Path, kind: str, *, signer: Signer, says: Statement, faces: Mappi
     library = _library()
     with replacing(path) as signed, path.open("rb") as source, signed.open("w+b") as target:
         try:
-            _signed(signer, kind, source, target, _manifest(says, faces, method))
+            _signed(signer, kind, source, target, _manifest(says, faces, frames, method))
         except library.C2paError as error:
             raise MediaError(f"cannot be signed: {cause_of(error)}", path=path) from error
 
@@ -111,13 +121,15 @@ def _signed(signer: Signer, kind: str, source: Any, target: Any, manifest: dict[
         builder.sign(who, TYPES[kind], source, target)
 
 
-def _manifest(says: Statement, faces: Mapping[str, int], method: str) -> dict[str, Any]:
+def _manifest(says: Statement, faces: Mapping[str, int], frames: int, method: str) -> dict[str, Any]:
     name, _, version = TOOL.partition(" ")
     agent = {"name": name, "version": version}
-    parameters = {f"{name}.method": method, f"{name}.faces": dict(faces)}
+    parameters = {f"{name}.method": method, f"{name}.faces": dict(faces), f"{name}.frames": frames}
     done = {"action": "c2pa.edited" if faces else "c2pa.transcoded", "softwareAgent": agent, "parameters": parameters}
     if says.source_type:
-        done |= {"digitalSourceType": says.source_type, "description": "faces replaced by those of nobody who exists"}
+        done["digitalSourceType"] = says.source_type
+    if faces:
+        done["description"] = in_words(faces)
     opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_ORIGINAL["label"]]}}
     actions = {"label": "c2pa.actions.v2", "data": {"actions": [opened, done]}}
     return {"claim_generator_info": [agent], "ingredients": [_ORIGINAL], "assertions": [actions]}
@@ -127,11 +139,11 @@ class Credentials(NamedTuple):
     """What a file's credentials say.
 
     Attributes:
-        holds: whether the file is what was signed.
-        trusted: whether a list of trust of this machine names who signed it.
+        holds: whether the file is what was signed, whoever that did.
+        trusted: whether a list of trust of this machine names who signed it; else it may have been anybody.
         signer: the name in the certificate, which anybody can write into one of their own.
         actions: what was done, as C2PA has it.
-        problems: why they do not hold.
+        problems: why they do not hold; none if they do.
     """
 
     holds: bool
@@ -163,11 +175,11 @@ def read_credentials(path: Path, kind: str) -> Credentials | None:
     who = manifest.get("signature_info", {})
     failures = told.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     return Credentials(
-        holds=state in ("Valid", "Trusted"),
+        holds=(holds := state in ("Valid", "Trusted")),
         trusted=state == "Trusted",
         signer=", ".join(filter(None, (who.get("common_name"), who.get("issuer")))),
         actions=[action for assertion in found for action in assertion["data"]["actions"]],
-        problems=[failure["code"] for failure in failures],
+        problems=[] if holds else [failure["code"] for failure in failures],
     )
 
 

@@ -30,7 +30,20 @@ UNMARKED = frozenset({"BMP", "mpegts"})
 """Formats, by Pillow's and FFmpeg's names, that have no place for it."""
 
 
+_DRAWN = frozenset({Outcome.GENERATED, Outcome.AVERAGE})
+
+
 def statement_on(outcomes: Iterable[str]) -> Statement:
     """What is true of a photograph or video with these outcomes of its faces."""
-    drawn = not {Outcome.GENERATED, Outcome.AVERAGE}.isdisjoint(outcomes)
-    return COMPOSITE if drawn else PROCESSED
+    return PROCESSED if _DRAWN.isdisjoint(outcomes) else COMPOSITE
+
+
+def in_words(outcomes: Iterable[str]) -> str:
+    """``faces replaced by those of nobody who exists, or covered``: all that became of some face."""
+    found = set(outcomes)
+    said = {
+        "replaced by those of nobody who exists": found & _DRAWN,
+        "covered": found - _DRAWN - {Outcome.KEPT},
+        "kept": found & {Outcome.KEPT},
+    }
+    return f"faces {', or '.join(words for words, those in said.items() if those)}"

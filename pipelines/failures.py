@@ -26,6 +26,11 @@ def may_pass(error: BaseException | None) -> bool:
     return False
 
 
+def printable(text: str) -> str:
+    """A text of others, without what may command a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def one_line(error: Exception, path: Place | None = None) -> str:
     """An error as a user sees it: where and why, in one line."""
     if isinstance(error, AnonymizerError):

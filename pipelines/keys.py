@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anonymizer.errors import ConfigError
-from anonymizer.media.files import cause_of
+from anonymizer.media.files import cause_of, read_private
 
 BYTES = 32
 """Of a key, at least."""
@@ -40,14 +39,10 @@ class Key:
             ConfigError: it cannot be read, is too short or too long, or others may read it.
         """
         try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                content = file.read(MOST + 1)
+            content = read_private(path, MOST + 1)
         except OSError as error:
             cause = f"the key file cannot be read: {cause_of(error)}; `anonymizer subjects new-key FILE` makes one"
             raise ConfigError(cause, path=path) from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError("others may read or change the key file: chmod 600 it first", path=path)
         if not BYTES <= len(content) <= MOST:
             cause = f"a key has {BYTES} random bytes or more; `anonymizer subjects new-key FILE` makes one"
             raise ConfigError(cause, path=path)

@@ -1,7 +1,8 @@
 """What became of every file of a large run, so that the same command again does only what is left.
 
 One SQLite file beside the output, in write-ahead mode: whatever kills the program, what was recorded stays. One process
-writes at a time. It holds names, sizes, hashes and counts; no pictures. Small runs have one in memory.
+writes at a time. What became of a file is told by its record alone (``journal``); beside that it holds what the next
+run has to know. It holds no pictures, and no secret. Small runs have one in memory.
 """
 
 from __future__ import annotations
@@ -9,41 +10,43 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from anonymizer.errors import AnonymizerError, ConfigError, MediaError
 from anonymizer.media.files import Closing
-from pipelines.journal import KEPT, Journal, row_of
-from pipelines.ledger_files import ledger_of, locked
+from pipelines.journal import Journal
+from pipelines.ledger_files import kept_secret, ledger_of, locked, secret_of, set_aside
 from pipelines.ledger_keys import as_text, identity_of, place_of
 from pipelines.places import Place
 from pipelines.plan import Job
 from pipelines.report import Result, fingerprint
+from pipelines.settings import changes
 from pipelines.signature import Seal
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS items (
     target TEXT PRIMARY KEY,        -- below the output folder
-    input TEXT NOT NULL,
-    kind TEXT NOT NULL,
+    input TEXT NOT NULL,            -- where that lies
     state TEXT NOT NULL,            -- pending, done, failed, quarantined
     identity TEXT NOT NULL,         -- size, time and labels of the input when it was last planned
-    tries INTEGER NOT NULL DEFAULT 0,
-    hash_in TEXT, hash_out TEXT,    -- SHA-256
     size_out INTEGER, time_out INTEGER,
-    seconds REAL,
-    result TEXT                     -- JSON: counts, what is missing, the error
+    record INTEGER                  -- number of the entry with the result
 ) STRICT;
 CREATE TEMP TABLE planned (target TEXT PRIMARY KEY) STRICT;  -- the items that this run is about
 """
 
 
-_PLANNED = "SELECT state, result FROM items JOIN planned USING (target)"
+_ITEMS = """
+SELECT items.*, items.rowid AS place, json_extract(entry, '$.item.result') AS result
+FROM items LEFT JOIN records ON number = record
+"""
+_PLANNED = f"SELECT state, result FROM ({_ITEMS}) JOIN planned USING (target)"
 
 
 class State(StrEnum):
@@ -65,13 +68,16 @@ class _Known(NamedTuple):
     identity: str
     size_out: int | None
     time_out: int | None
-    hash_out: str | None
     result: str | None
 
     def lines(self) -> Iterator[str]:
         """What went wrong."""
         result = json.loads(self.result or "{}")
         yield from filter(None, [*result.get("missing", []), result.get("error")])
+
+    def is_of(self, path: Path) -> bool:
+        """Whether a file is what was written."""
+        return fingerprint(path) == json.loads(self.result or "{}").get("sha256", {}).get("output")
 
 
 class Ledger(Closing):
@@ -80,19 +86,18 @@ class Ledger(Closing):
     Args:
         root: the output folder, beside which the ledger lies if that is on this machine; None for a ledger in memory.
         settings: all that decides how outputs look. A ledger of other settings is refused.
-        force: forget what the ledger knows, but for its record.
+        force: set a ledger that is there aside, and begin another one.
         operator: who runs it, for the record; empty if that is not said.
         seal: signs the record.
 
     Attributes:
-        secret: what personas are drawn from, the same until the run is complete.
-        begun: whether a run before had anything to do with it.
+        begun: whether a run before had anything to do with the folder.
         notes: lines about outputs that have to be made again, and about what stays undone.
         done: how many of the files of this run were done before.
 
     Raises:
         ConfigError: another run works with it, or it is of a run with other settings.
-        MediaError: it is no ledger, is damaged, or cannot be written.
+        MediaError: it is no ledger, is damaged, was altered, or cannot be written.
     """
 
     def __init__(
@@ -109,16 +114,18 @@ class Ledger(Closing):
         self.done = 0
         self._root = Path(root) if root else None
         with ExitStack() as undone:
-            self._lock = undone.enter_context(locked(path)) if path else None
             with self._guarded():
+                aside = force and path is not None and set_aside(path)
+                self._lock = undone.enter_context(locked(path)) if path else None
                 self._base = undone.enter_context(closing(sqlite3.connect(path or ":memory:", isolation_level=None)))
                 self._base.execute("PRAGMA journal_mode = WAL")
                 self._base.execute("PRAGMA synchronous = NORMAL")
                 self._base.executescript(_TABLES)
             about = {"operator": operator or None, "settings": settings}
             with self._changing():
-                self._open(settings, force)
-                self._journal = Journal(self._base, about, seal, path, anew=force)
+                self._check(settings)
+                self._journal = Journal(self._base, about, seal, path)
+            self.begun = aside or bool(self._count("SELECT 1 FROM items"))
             undone.pop_all()
 
     def close(self) -> None:
@@ -127,8 +134,19 @@ class Ledger(Closing):
             stack.enter_context(self._lock or nullcontext())
             stack.enter_context(closing(self._base))
             stack.enter_context(self._guarded())
-            if self._count("SELECT 1 FROM planned") and not self._count(f"{_PLANNED} WHERE state != 'done'"):
-                self._base.execute("DELETE FROM job WHERE key = 'secret'")
+            done = self._count("SELECT 1 FROM planned") and not self._count(f"{_PLANNED} WHERE state != 'done'")
+            if done and self.path:
+                secret_of(self.path).unlink(missing_ok=True)
+
+    @cached_property
+    def secret(self) -> int:
+        """What personas are drawn from, the same until all is done.
+
+        Raises:
+            ConfigError: others may read its file.
+            MediaError: it cannot be kept.
+        """
+        return kept_secret(secret_of(self.path)) if self.path else secrets.randbits(63)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -157,18 +175,14 @@ class Ledger(Closing):
         count: int = self._base.execute(f"SELECT COUNT(*) FROM ({query})").fetchone()[0]
         return count
 
-    def _open(self, settings: dict[str, Any], force: bool) -> None:
-        self.begun = bool(self._count("SELECT 1 FROM items"))
-        if force:
-            self._base.execute("DELETE FROM items")
-            self._base.execute(f"DELETE FROM job WHERE key NOT IN {KEPT}")
+    def _check(self, settings: dict[str, Any]) -> None:
         text = json.dumps(settings, sort_keys=True)
         before = self._value("settings", text)
         if before != text:
-            changes = ", ".join(_changes(json.loads(before), json.loads(text)))
-            cause = f"is of a run with other settings ({changes}); name another output, or --force makes all anew"
+            names = ", ".join(changes(json.loads(before), json.loads(text)))
+            cause = f"is of a run with other settings ({names}); name another output, or --force makes all anew, and "
+            cause += "sets this ledger aside"
             raise ConfigError(cause, path=self.path)
-        self.secret = int(self._value("secret", str(secrets.randbits(63))))
 
     def _value(self, key: str, new: str) -> str:
         """What is kept under ``key``, at first ``new``."""
@@ -189,6 +203,13 @@ class Ledger(Closing):
     def reports_to(self, report: Path) -> None:
         """Note where the report goes, which the next run may then replace."""
         self._value(f"report {report}", "")
+
+    def reported(self, report: Path) -> None:
+        """Record a report that was written into the output folder, in which there is nothing that is not recorded."""
+        if self._root and report.resolve().is_relative_to(self._root.resolve()):
+            name = str(report.resolve().relative_to(self._root.resolve()))
+            with self._changing():
+                self._journal.add("report", {"output": name, "sha256": fingerprint(report)})
 
     def _key(self, target: Path) -> str:
         inside = self._root and target.is_relative_to(self._root)
@@ -233,14 +254,14 @@ class Ledger(Closing):
         elif known and known.state != State.PENDING:
             self._journal.add("again", {"target": key, "why": "it failed"})
         self._base.execute(
-            "INSERT OR REPLACE INTO items (target, input, kind, state, identity) VALUES (?, ?, ?, ?, ?)",
-            (key, place_of(job.source), job.source.kind, State.PENDING, identity),
+            "INSERT OR REPLACE INTO items (target, input, state, identity) VALUES (?, ?, ?, ?)",
+            (key, place_of(job.source), State.PENDING, identity),
         )
         return True
 
     def _known(self, job: Job) -> _Known | None:
         row = self._base.execute(
-            f"SELECT {', '.join(_Known._fields)} FROM items WHERE target = ?", (self._key(job.target),)
+            f"SELECT {', '.join(_Known._fields)} FROM ({_ITEMS}) WHERE target = ?", (self._key(job.target),)
         ).fetchone()
         return _Known(*row) if row else None
 
@@ -250,7 +271,7 @@ class Ledger(Closing):
         if (size := job.size()) is None:
             return "its output is gone"
         touched = not job.destination and job.target.stat().st_mtime_ns != known.time_out
-        same = size == known.size_out and not (touched and fingerprint(job.target) != known.hash_out)
+        same = size == known.size_out and (not touched or known.is_of(job.target))
         return "" if same else "its output was changed"
 
     def record(self, result: Result) -> None:
@@ -260,23 +281,13 @@ class Ledger(Closing):
             MediaError: the ledger cannot be written.
         """
         state = State.DONE if result.error is None else State.QUARANTINED if result.passing else State.FAILED
-        facts = {
-            "state": state,
-            "tries": result.tries,
-            "hash_in": result.hash_in,
-            "hash_out": result.hash_out,
-            "size_out": result.size_out,
-            "time_out": result.time_out,
-            "seconds": result.seconds,
-            "result": json.dumps(result.as_dict()),
-        }
         key = self._key(result.job.target)
         with self._changing():
+            number = self._journal.add("item", {"target": key, "state": state, "result": result.as_dict()})
             self._base.execute(
-                f"UPDATE items SET {', '.join(f'{name} = ?' for name in facts)} WHERE target = ?",
-                (*facts.values(), key),
+                "UPDATE items SET state = ?, size_out = ?, time_out = ?, record = ? WHERE target = ?",
+                (state, result.size_out, result.time_out, number, key),
             )
-            self._journal.add("item", row_of(self._base, key))
 
     def failures(self) -> int:
         """Files of this run that are not done, or of which something is missing."""
@@ -284,15 +295,5 @@ class Ledger(Closing):
 
     def results(self) -> Iterator[dict[str, Any]]:
         """What became of all files of this run that were tried, by it or before, as in the report, with their state."""
-        for state, text in self._base.execute(f"{_PLANNED} WHERE result IS NOT NULL ORDER BY items.rowid"):
+        for state, text in self._base.execute(f"{_PLANNED} WHERE result IS NOT NULL ORDER BY place"):
             yield {**json.loads(text), "state": state}
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterable[str]:
-    """Names of settings that differ, through all levels."""
-    for key in sorted(before.keys() | now.keys()):
-        one, other = before.get(key), now.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _changes(one, other)
-        elif one != other or (key in before) != (key in now):
-            yield key

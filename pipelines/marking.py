@@ -34,4 +34,5 @@ def marks_of(result: Result, kind: str, config: Config, output: OutputConfig) ->
         result.notes.append(f"{name} is not signed: its format has no place for that")
         return says
     signer, method = Signer.read(*output.sign), config.generate.method
-    return replace(says, seal=partial(sign, signer=signer, says=says, faces=dict(result.faces), method=method))
+    done = partial(sign, faces=dict(result.faces), frames=result.frames, method=method)
+    return replace(says, seal=partial(done, signer=signer, says=says))

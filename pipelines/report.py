@@ -9,19 +9,17 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anonymizer.audit_figures import NOTHING, AuditFigures
-from anonymizer.config import Config
 from anonymizer.errors import LeakError, MediaError
 from pipelines.chain import chained
 from pipelines.failures import may_pass, one_line
 from pipelines.inputs import Kind
 from pipelines.plan import Job
-from pipelines.settings import OutputConfig
 from pipelines.whom import Whom
 
 if TYPE_CHECKING:
@@ -30,8 +28,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSIONS = {name: version(name) for name in ("anonymizer", "torch", "openvino", "av")}
+_DRAWING = ("anonymizer", "torch", "openvino", "av", "numpy", "opencv-python-headless", "pillow")
+VERSIONS = {name: version(name) for name in _DRAWING}
 """Of the programs that decide how results look."""
+
+SIGNING = ("c2pa-python", "cryptography", "pyjwt")
+"""Those that decide how they are signed, of which one need not be installed."""
 
 
 @dataclass
@@ -237,28 +239,29 @@ def write(path: Path, report: dict[str, Any]) -> None:
         partial.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def made_with() -> dict[str, Any]:
-    """Versions of programs and networks."""
+def made_with(*, signs: bool = False) -> dict[str, Any]:
+    """Versions of the programs and networks that decide how results look, and are signed."""
     from anonymizer.models import MODELS
 
     return {
-        "versions": VERSIONS,
+        "versions": VERSIONS | {name: version(name) for name in (SIGNING if signs else ())},
         "weights": {name: model.sha256 for name, model in MODELS.items()},
     }
 
 
 def as_dict(
-    config: Config, output: OutputConfig, found: Found, results: Iterable[dict[str, Any]], seconds: float
+    settings: dict[str, Any], made: dict[str, Any], found: Found, results: Iterable[dict[str, Any]], seconds: float
 ) -> dict[str, Any]:
     """A run, for ``--report``. It holds no pictures, and no seed unless the user gave it.
 
     Args:
+        made: as ``made_with`` has it.
         results: of all items, those of runs before included, as ``Result.as_dict`` has them.
     """
     failures = [{"input": str(error.path), "output": None, "error": str(error)} for error in found.failures]
     return {
-        "settings": {**config.as_dict(), "output": asdict(output)},
-        **made_with(),
+        "settings": settings,
+        **made,
         "inputs": list(chained([*results, *failures])),
         "skipped": [{"path": str(skipped.path), "why": skipped.why} for skipped in found.skipped],
         "seconds": round(seconds, 3),

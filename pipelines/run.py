@@ -30,7 +30,7 @@ from pipelines.places import Place
 from pipelines.plan import Job, plan, root
 from pipelines.progress import progress, say
 from pipelines.report import Tally, as_dict, made_with
-from pipelines.settings import OutputConfig
+from pipelines.settings import SIGNING_KEY, OutputConfig
 from pipelines.signature import Seal
 from pipelines.split import folders, forget
 from pipelines.whom import shared
@@ -173,7 +173,15 @@ class Run:
     def _settings(self) -> dict[str, object]:
         """All that decides how outputs look."""
         config = {name: value for name, value in self.config.as_dict().items() if name not in MACHINE}
-        return {**config, "output": asdict(self.written), **made_with()}
+        return {**config, "output": self._written(), **self._made_with()}
+
+    def _written(self) -> dict[str, Any]:
+        """How results are written; instead of the files of the key that signs, what tells it from others."""
+        told = {name: value for name, value in asdict(self.written).items() if name != "sign"}
+        return {**told, SIGNING_KEY: self._seal.key if self._seal else None}
+
+    def _made_with(self) -> dict[str, Any]:
+        return made_with(signs=self._seal is not None)
 
     def _plan(self, found: Found, ledger: Ledger) -> list[Job]:
         jobs = plan(found, self.inputs, self.output, self.reports, may_replace=self._may_replace(ledger))
@@ -208,7 +216,7 @@ class Run:
         count = self.workers if shared else min(self.workers, len(jobs))
         with (
             self._left_tidy(),
-            closing(self._hire(load, ledger.secret, count)) as workers,
+            closing(self._hire(load, ledger, count)) as workers,
             progress("files", len(jobs), "files") as advance,
         ):
             for result in persistently(jobs, partial(anonymize_all, workers, self.config, self.written)):
@@ -221,7 +229,8 @@ class Run:
     def _report(self, found: Found, ledger: Ledger, labels: LabelFiles, seconds: float) -> None:
         if not self.reports:
             return
-        results = as_dict(self.config, self.written, found, ledger.results(), seconds)
+        settings = {**self.config.as_dict(), "output": self._written()}
+        results = as_dict(settings, self._made_with(), found, ledger.results(), seconds)
         results |= {"labels": labels.as_dict()}
         if self.references:
             results["consents"] = self.references.as_dict()
@@ -233,11 +242,12 @@ class Run:
         for path in self.reports:
             ledger.reports_to(path)
             save(path, told)
+            ledger.reported(path)
         click.echo(f"the report ends with {told[HEAD]}")
 
-    def _hire(self, load: Load, secret: int, count: int) -> Workers:
+    def _hire(self, load: Load, ledger: Ledger, count: int) -> Workers:
         generate = self.config.generate
-        seeded = replace(generate, seed=secret if generate.seed is None else generate.seed)
+        seeded = replace(generate, seed=ledger.secret if generate.seed is None else generate.seed)
         config = replace(self.config, generate=seeded)
         if self.cluster is not None:
             return Cluster(load, config, self.cluster, count)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Codec = Literal["h264", "hevc", "vp9", "av1"]
 Audio = Literal["keep", "drop", "disguise"]
 LabelUse = Literal["use", "ignore"]
+
+SIGNING_KEY = "signing_key"
+"""Under what records tell with which key they are signed, in place of ``OutputConfig.sign``."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +39,13 @@ class OutputConfig:
     labels: LabelUse = "use"
     disclosure: bool = True
     sign: tuple[str, str] | None = None
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Names of settings that differ, through all levels."""
+    for key in sorted(before.keys() | now.keys()):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from changes(one, other)
+        elif one != other or (key in before) != (key in now):
+            yield key

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.options import PlaceType
 from pipelines.places import Place
 
-SQLITE = b"SQLite format 3\0"
-"""How ledgers begin."""
+if TYPE_CHECKING:
+    from pipelines.told import Output, Told
 
 
 @click.group()
@@ -31,149 +27,41 @@ def report() -> None:
     "--signer",
     metavar="CERT",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Whose signature it must bear: a certificate (PEM).",
+    help="Whose signature it must bear: a certificate of the key, or of who issued that (PEM).",
 )
 def verify(job: Place, head: str | None, signer: Path | None) -> None:
     """Check a JSON report, a ledger, or the output folder beside which one lies.
 
     Whether any line was changed, added, moved or removed; whether it is signed as its settings say, and the signature
-    holds; and whether all outputs are as they were written. Names of outputs in a report are those of the run: check
-    in the folder in which it was started. Who can write an unsigned record can also make up another; then only --head
-    proves that it is the one that was written. A ledger may have grown since then.
+    holds; whether all outputs are as they were written; and, by a ledger, whether the folder holds anything else: so
+    it does while a run is at work, or after one was broken off. Names of outputs in a report are those of the run:
+    check in the folder in which it was started, or beside which the report lies. Who can write an unsigned record can
+    also make up another; then only --head proves that it is the one that was written. A ledger may have grown since.
     """
-    told = _read(job)
-    wrong = [*told.wrong, *_forged(told, head), *_unsigned(told, signer), *_changed(told.outputs)]
+    from pipelines.failures import printable
+    from pipelines.told import read_told
+
+    told = read_told(job)
+    wrong = [*told.wrong, *_forged(told, head), *_unsigned(told, signer)]
+    if not told.wrong:
+        wrong += [*_changed(told.outputs), *_untold(told)]
     for line in wrong:
-        click.echo(f"Error: {told.path}: {line}", err=True)
+        click.echo(f"Error: {told.path}: {printable(line)}", err=True)
     if wrong:
         raise click.exceptions.Exit(1)
     click.echo(f"as it was written: {told.lines} lines, {len(told.outputs)} outputs; {told.heads[-1]}")
-    click.echo(_signed_by(told.signature, signer))
-
-
-@dataclass(frozen=True)
-class Output:
-    """What was written.
-
-    Attributes:
-        line: in which it is told of.
-        sha256: what it was then.
-    """
-
-    line: int
-    place: Place
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Told:
-    """A record, as far as it can be checked without its outputs.
-
-    Attributes:
-        wrong: lines about what is not as it was in itself.
-        lines: how many results it has.
-        heads: with which it ended, first to last.
-        signature: of the last head; None if there is none.
-        signs: whether its settings say that there is one.
-    """
-
-    path: Path
-    wrong: list[str]
-    lines: int
-    outputs: list[Output]
-    heads: list[str]
-    signature: str | None
-    signs: bool
-
-
-def _read(job: Place) -> Told:
-    from pipelines.ledger_files import ledger_of
-
-    ledger = ledger_of(job)
-    path = ledger if isinstance(job, str) or (ledger.exists() and not job.is_file()) else job
-    try:
-        with path.open("rb") as file:
-            is_ledger = file.read(len(SQLITE)) == SQLITE
-    except OSError as error:
-        raise click.UsageError(f"there is no report or ledger: {path}: {error.strerror}") from error
-    return _of_ledger(path) if is_ledger else _of_report(path)
-
-
-def _of_report(path: Path) -> Told:
-    from pipelines.chain import HEAD, ITEMS, SIGNATURE, first_broken, head_of
-    from pipelines.places import place
-
-    told = _json(path)
-    wrong = []
-    if number := first_broken(told):
-        name = told[ITEMS][number - 1].get("input")
-        wrong.append(f"line {number} ({name}) was changed, or one before it was added, removed or moved")
-    elif told[HEAD] != head_of(told):
-        wrong.append("the last lines were removed, or settings, versions or other facts changed")
-    lines = enumerate(told[ITEMS], start=1)
-    found = [(number, line.get("output"), line.get("sha256", {}).get("output")) for number, line in lines]
-    outputs = [Output(number, place(output), digest) for number, output, digest in found if output and digest]
-    signs = bool(told.get("settings", {}).get("output", {}).get("sign"))
-    return Told(path, wrong, len(told[ITEMS]), outputs, [told[HEAD]], told.get(SIGNATURE), signs)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = json.loads(path.read_text())
-        if all(isinstance(line, dict) for line in told["inputs"]) and isinstance(told["head"], str):
-            return told
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise click.ClickException(f"{path}: is no JSON report of a run, and no ledger: {error!r}") from error
-    raise click.ClickException(f"{path}: is no JSON report of a run, and no ledger")
-
-
-def _of_ledger(path: Path) -> Told:
-    from pipelines.chain import START
-    from pipelines.journal import read_history
-
-    try:
-        with closing(sqlite3.connect(_only_read(path), uri=True, isolation_level=None)) as base:
-            base.execute("BEGIN")  # one moment of it, also while a run is at work
-            found = read_history(base)
-            outputs = [*_outputs_of(base, path.with_suffix(""), found.last.values())]
-    except sqlite3.DatabaseError as error:
-        raise click.ClickException(f"{path}: is no ledger, or is damaged: {error}") from error
-    heads = found.heads or [START]
-    return Told(path, found.wrong, len(found.heads), outputs, heads, found.signature, found.signs)
-
-
-def _only_read(path: Path) -> str:
-    """The URI by which SQLite reads a ledger and leaves nothing beside it, where it may not even write.
-
-    If a run is at work, or was killed, there is a log of what it wrote last.
-    """
-    at_work = path.with_name(f"{path.name}-wal").exists()
-    return f"{path.absolute().as_uri()}?mode=ro{'' if at_work else '&immutable=1'}"
-
-
-def _outputs_of(base: sqlite3.Connection, root: Path, numbers: Collection[int]) -> Iterator[Output]:
-    """What was written into the folder ``root``, or into a store."""
-    from pipelines.journal import item
-    from pipelines.places import place
-
-    for number in numbers:
-        said = item(base, number)
-        if said.get("hash_out"):
-            named = place(said["result"]["output"])
-            if isinstance(named, Path):  # by its name, which the target need not tell exactly; below this very folder
-                named = root.joinpath(*named.parts[-len(Path(said["target"]).parts) :])
-            yield Output(number, named, said["hash_out"])
+    click.echo(_signed_by(told, signer))
 
 
 def _forged(told: Told, head: str | None) -> Iterator[str]:
-    if head and head not in told.heads:
+    if head and head.lower() not in told.heads:
         yield f"ends with {told.heads[-1]}: it is not the record that ends with {head}"
 
 
 def _unsigned(told: Told, signer: Path | None) -> Iterator[str]:
     """What is wrong with the signature, or with there being none."""
     from anonymizer.errors import MediaError
-    from pipelines.signature import read_certificate, read_signature
+    from pipelines.signature import is_of, read_certificate, read_signature
 
     if told.signature is None:
         if signer or told.signs:
@@ -186,21 +74,25 @@ def _unsigned(told: Told, signer: Path | None) -> Iterator[str]:
         return
     if signed.head != told.heads[-1] and not told.wrong:
         yield f"its signature, by {signed.signer}, is of another record"
-    if signer and signed.certificate != read_certificate(signer):
-        yield f"is signed by {signed.signer}, with another certificate than that of {signer}"
+    if signer and not is_of(signed.certificate, read_certificate(signer)):
+        yield f"is signed by {signed.signer}, with neither the key of {signer} nor a certificate that this issued"
 
 
-def _signed_by(signature: str | None, signer: Path | None) -> str:
-    from pipelines.signature import read_signature
+def _signed_by(told: Told, signer: Path | None) -> str:
+    from datetime import UTC, datetime
 
-    if signature is None:
+    from pipelines.signature import read_signature, validity
+
+    if told.signature is None:
         return "not signed: whoever can write it can make up another, unless you noted how it ends (--head)"
+    signed = read_signature(told.signature)
     known = f"as {signer} demands" if signer else "as its certificate says, which anybody can make (--signer)"
-    return f"signed by {read_signature(signature).signer}, {known}"
+    return f"signed by {signed.signer}, {known}; {validity(signed.certificate, datetime.now(UTC))}"
 
 
-def _changed(outputs: Iterable[Output]) -> Iterator[str]:
+def _changed(outputs: list[Output]) -> Iterator[str]:
     from anonymizer.errors import MediaError
+    from anonymizer.media.files import cause_of
     from pipelines.report import fingerprint
     from pipelines.storage import fingerprint_of
 
@@ -208,8 +100,39 @@ def _changed(outputs: Iterable[Output]) -> Iterator[str]:
         where = output.place
         try:
             same = (fingerprint(where) if isinstance(where, Path) else fingerprint_of(where)) == output.sha256
-        except (OSError, MediaError) as error:
-            yield f"line {output.line}: {where} cannot be read: {error}"
+        except (OSError, ValueError, MediaError) as error:
+            yield f"line {output.line}: {where} cannot be read: {cause_of(error)}"
             continue
         if not same:
             yield f"line {output.line}: {where} is not what was written"
+
+
+def _untold(told: Told) -> Iterator[str]:
+    """What lies in the output folder, and no line tells of: it may be an original."""
+    known = {output.place for output in told.outputs}
+    for where in _files_in(told.folder):
+        if where not in known:
+            yield f"no line tells of {where}"
+
+
+def _files_in(folder: Place | None) -> Iterator[Place]:
+    """
+    Raises:
+        MediaError: it cannot be looked through.
+    """
+    import os
+
+    from anonymizer.errors import MediaError
+    from anonymizer.media.files import cause_of
+    from pipelines.places import joined
+    from pipelines.storage import listing
+
+    def fail(error: OSError) -> None:
+        raise MediaError(f"cannot be looked through: {cause_of(error)}", path=error.filename) from error
+
+    if isinstance(folder, str):
+        yield from (joined(folder, name) for name in listing(folder))
+    elif folder and folder.exists():
+        for here, folders, names in os.walk(folder, onerror=fail):
+            links = [name for name in folders if Path(here, name).is_symlink()]
+            yield from (Path(here, name) for name in sorted([*names, *links]))

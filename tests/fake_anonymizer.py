@@ -125,7 +125,7 @@ def invoke(*args: object, load: object = FakeAnonymizer, code: int = 0) -> Resul
 
 def files() -> list[str]:
     """All files below the current folder, but for ledgers."""
-    return sorted(str(path) for path in Path().rglob("*") if path.is_file() and path.suffix != ".ledger")
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file() and ".ledger" not in path.suffixes)
 
 
 def make_photo(path: Path, size: tuple[int, int] = (48, 32)) -> Path:

@@ -38,7 +38,7 @@ def fails(*args: object, load: object = FakeAnonymizer) -> str:
     assert "1 written" in result.stdout
     assert "1 failed" in result.stdout
     made = {path for path in set(Path().rglob("*")) - before if path.is_file()}
-    assert made - {Path("out.ledger")} == {Path("out", GOOD)}
+    assert made - {Path("out.ledger"), Path("out.ledger.secret")} == {Path("out", GOOD)}
     return line
 
 

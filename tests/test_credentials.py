@@ -12,7 +12,7 @@ from typing import Any
 
 import c2pa
 import pytest
-from bench.manifests import Verdict, verify
+from bench.manifests import unpacked, verify
 from cryptography.hazmat.primitives.asymmetric import ec
 from fake_anonymizer import Blind, FakeAnonymizer, Run, files, invoke, make_photo, make_video
 from metadata_readers import exiftool, needs_exiftool, said
@@ -22,6 +22,8 @@ from test_disclosure import GENERATED, PHOTOGRAPHS, TOOL, Drawing, boxes
 from video_samples import packets, read
 
 from anonymizer.credentials import TYPES
+from anonymizer.generate.base import Outcome
+from anonymizer.provenance import in_words
 from pipelines.settings import OutputConfig
 from pipelines.trial_signer import make_signer
 
@@ -70,8 +72,14 @@ def test_what_is_signed_holds(run: Run, signer: tuple[str, ...], name: str) -> N
     assert edited["softwareAgent"] == dict(zip(("name", "version"), TOOL.split(), strict=True))
     assert sum(edited["parameters"]["anonymizer.faces"].values()) == (1 if source.suffix in PHOTOGRAPHS else 30)
     assert edited["parameters"]["anonymizer.method"] == "generate"
+    assert edited["parameters"]["anonymizer.frames"] == (1 if source.suffix in PHOTOGRAPHS else 30)
     assert "when" not in edited
-    assert verify(target) == Verdict("Test signer", True, True, True), "by a reader that is not of the library"
+    assert credentials["problems"] == []
+    told = verify(target)
+    assert told, "by a reader that is not of the library"
+    assert told[:-1] == ("Test signer", True, True, True)
+    assert len(told.created) == 3, "whoever signs says all of it"
+    assert {"c2pa.actions.v2", "c2pa.ingredient.v3"} < told.created
     assert files() == sorted((str(target), name))
 
 
@@ -106,6 +114,20 @@ def test_nothing_of_the_original_is_in_them(run: Run, signer: tuple[str, ...], n
     assert "thumbnail" not in json.dumps(told)
 
 
+@pytest.mark.parametrize("name", SIGNED)
+def test_no_pixels_are_in_them(run: Run, signer: tuple[str, ...], name: str) -> None:
+    """By a reader that is not of the library: no box of a picture, nothing that begins like one, nothing large."""
+    source, target = make(Path(name)), Path("b").with_suffix(Path(name).suffix)
+    run("run", source, "-o", target, *signer, load=Drawing)
+    parts = unpacked(target)
+    assert any("c2pa.actions" in label for label in parts)
+    for label, content in parts.items():
+        assert label.split()[-1] in ("jumd", "cbor"), "pictures lie in boxes of their own: bfdb, bidb"
+        assert not [start for start in PICTURES if start in content], label
+        assert len(content) < 16_000, label
+    assert sum(map(len, parts.values())) < 20_000
+
+
 def test_no_pixels_are_in_the_bytes_that_are_added(run: Run, signer: tuple[str, ...]) -> None:
     make_photo(Path("a.jpg"), (640, 480))
     for name, options in {"plain.jpg": (), "signed.jpg": signer}.items():
@@ -129,6 +151,20 @@ def test_what_is_not_generated_is_not_said_to_be(
     done = json.loads(run("provenance", "b.jpg").stdout)["credentials"]["actions"][1]
     assert done["action"] == action
     assert "digitalSourceType" not in done
+    assert done.get("description") == ("faces covered" if action == "c2pa.edited" else None)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        ({Outcome.GENERATED, Outcome.AVERAGE}, "faces replaced by those of nobody who exists"),
+        ({Outcome.KEPT}, "faces kept"),
+        ({Outcome.STEEP_POSE, Outcome.KEPT}, "faces covered, or kept"),
+        (set(Outcome), "faces replaced by those of nobody who exists, or covered, or kept"),
+    ],
+)
+def test_what_is_said_of_faces_is_true_of_all(outcomes: set[Outcome], words: str) -> None:
+    assert in_words(outcomes) == words
 
 
 def test_a_file_that_was_altered_does_not_hold(run: Run, signer: tuple[str, ...]) -> None:
@@ -188,7 +224,7 @@ def test_formats_that_cannot_be_signed_say_so(run: Run, signer: tuple[str, ...],
     target = Path("b").with_suffix(Path(name).suffix)
     run("run", make(Path(name)), "-o", target, *signer, "--report", "r.json", load=Drawing)
     assert any("is not signed" in note for note in json.loads(Path("r.json").read_text())["inputs"][0]["notes"])
-    assert json.loads(run("provenance", target).stdout)["credentials"] is None
+    assert json.loads(run("provenance", target).stdout)["credentials"] == "this format has no place for them"
 
 
 def test_who_cannot_sign_learns_it_before_the_work(run: Run, signer: tuple[str, ...], tmp_path: Path) -> None:
@@ -208,7 +244,7 @@ def test_without_the_library(run: Run, signer: tuple[str, ...], monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "c2pa", None)
     assert "pip install 'anonymizer[c2pa]'" in run("run", "a.jpg", "-o", "c.jpg", *signer, load=Drawing, code=2).stderr
     told = run("provenance", "b.jpg")
-    assert "pip install" in told.stderr
+    assert json.loads(told.stdout)["credentials"].startswith("not looked for: ")
     assert json.loads(told.stdout)["digital source type"] == GENERATED
 
 
@@ -217,7 +253,8 @@ def test_files_that_say_nothing(run: Run) -> None:
     make_video(Path("c.webm"), codec="libvpx-vp9")
     for path in (make_photo(Path("a.jpg")), make_video(Path("b.mp4")), "a.ts", "c.webm"):
         told = json.loads(run("provenance", path).stdout)
-        assert told == {"tool": None, "digital source type": None, "credentials": None}
+        none = None if Path(path).suffix in (".jpg", ".mp4") else "this format has no place for them"
+        assert told == {"tool": None, "digital source type": None, "credentials": none}
     Path("d.jpg").write_text("no picture")
     assert "neither" in run("provenance", "d.jpg", code=1).stderr
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
-from fake_anonymizer import Run, invoke, make_photo
+from fake_anonymizer import Run, files, invoke, make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ledger import COMMAND, known
 
 from pipelines import batch
+from pipelines.chain import text_of
 from pipelines.journal import Journal, read_history
+from pipelines.signature import read_signature
+from pipelines.told import read_told
 
 LEDGER = Path("out.ledger")
 
@@ -55,8 +60,7 @@ def entries() -> list[dict[str, Any]]:
 def tamper(*statements: str) -> None:
     """As somebody does who may write the file, and knows what is in it."""
     with closing(sqlite3.connect(LEDGER)) as base, base:
-        for guard in ("UPDATE_never", "DELETE_never"):
-            base.execute(f"DROP TRIGGER {guard}")
+        base.create_function("sha", 1, lambda text: sha256(text.encode()).hexdigest())
         for statement in statements:
             base.execute(statement)
 
@@ -70,6 +74,8 @@ def test_the_record_goes_on_in_the_next_run(run: Run, job: str) -> None:
         assert begun["settings"]["versions"]["anonymizer"]
         assert len(begun["settings"]["weights"]["centerface"]) == 64
         assert begun["begun"].endswith("+00:00")
+    assert all(line["item"].keys() == {"target", "state", "result"} for line in results)
+    assert str(Path().resolve()) not in json.dumps(entries())
     assert {(line["item"]["target"], line["item"]["state"]) for line in results} == {
         ("a.jpg", "done"),
         ("b.jpg", "done"),
@@ -78,7 +84,7 @@ def test_the_record_goes_on_in_the_next_run(run: Run, job: str) -> None:
     assert again == {"again": {"target": "c.jpg", "why": "it failed"}}
     assert {line["item"]["target"] for line in (new, failed)} == {"c.jpg", "d.jpg"}
     line = results[0]["item"]
-    assert len(line["hash_in"]) == len(line["hash_out"]) == 64
+    assert [len(line["result"]["sha256"][which]) for which in ("input", "output")] == [64, 64]
     assert line["result"]["faces"] == {"covered": 1}
     assert line["result"]["audit"]["redrawn"] == 0
     told = run("report", "verify", LEDGER).stdout
@@ -118,14 +124,43 @@ def test_what_is_made_again_is_told(run: Run, job: str) -> None:
     assert "out/b.jpg cannot be read" in run("report", "verify", "out", code=1).stderr
 
 
-def test_force_forgets_the_items_and_keeps_the_record(run: Run, job: str) -> None:
+def test_force_sets_the_ledger_aside(run: Run, job: str) -> None:
+    """So it neither goes on with a record that somebody cut, nor takes it away."""
     before = entries()
     Path("in/b.jpg").unlink()
     run("run", "in", "-o", "out", "--force", "--seed", "3", code=1)
-    assert entries()[: len(before)] == before
-    assert entries()[len(before)]["run"]["anew"] is True
-    assert "2 outputs" in run("report", "verify", "out", "--head", job).stdout
+    assert LEDGER.stat().st_mode & 0o077 == 0
+    assert [set(line) for line in entries()] == [{"run"}, {"item"}, {"item"}, {"item"}]
+    left = run("report", "verify", "out", code=1).stderr
+    assert left.splitlines() == ["Error: " + str(LEDGER.resolve()) + ": no line tells of out/b.jpg"]
+    Path("out/b.jpg").unlink()
+    assert "2 outputs" in run("report", "verify", "out").stdout
+    with closing(sqlite3.connect("out.ledger.1")) as base:
+        assert [json.loads(text) for (text,) in base.execute("SELECT entry FROM records")] == before
+    assert "8 lines, 0 outputs" in run("report", "verify", "out.ledger.1", "--head", job).stdout
+    run("run", "in", "-o", "out", "--force", code=1)
+    assert files() == ["in/a.jpg", "in/c.jpg", "in/d.jpg", "out/a.jpg", "out/d.jpg"]
+    assert Path("out.ledger.2").exists()
 
+
+def test_what_is_set_aside_is_whole(run: Run, job: str) -> None:
+    """Also after a kill, when the last lines are still in the log beside it; and nothing of it is an input."""
+    shutil.copytree(".", "killed")
+    with closing(sqlite3.connect(LEDGER)) as base:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("INSERT INTO job VALUES ('a', 'b')")
+        base.commit()
+        for path in (LEDGER, Path("out.ledger-wal")):
+            shutil.copy(path, "killed")
+    os.chdir("killed")
+    run("run", ".", "-o", "out", "--force", code=1)
+    with closing(sqlite3.connect("file:out.ledger.1?immutable=1", uri=True)) as base:
+        assert base.execute("SELECT value FROM job WHERE key = 'a'").fetchone() == ("b",)
+    assert not [path for path in Path("out").rglob("*") if "ledger" in path.name]
+
+
+_entry = text_of({"item": {"target": ["a"]}})
+FOREIGN = (f"INSERT INTO records (entry, chain) SELECT '{_entry}', sha(chain || '{_entry}') FROM records LIMIT 1, 1",)
 
 ALTERED: dict[str, tuple[tuple[str, ...], str]] = {
     "a line": (('UPDATE records SET entry = replace(entry, \'"faces":{}\', \'"faces":{"kept":1}\')',), "line 4 was"),
@@ -147,6 +182,8 @@ ALTERED: dict[str, tuple[tuple[str, ...], str]] = {
     "one comes twice": (("INSERT INTO records (entry, chain) SELECT entry, chain FROM records LIMIT 1",), "line 9 was"),
     "the last is gone": (("DELETE FROM records WHERE number = 8",), "the last lines were"),
     "all are gone": (("DELETE FROM records",), "the last lines were"),
+    "it is empty": (tuple(f"DELETE FROM {table}" for table in ("records", "items", "job")), "no record of any run"),
+    "a line that no run writes": (("DELETE FROM records WHERE number > 2", *FOREIGN), "line 3 is none that a run"),
     "the last is gone, and the head with it": (
         (
             "DELETE FROM records WHERE number = 8",
@@ -154,11 +191,11 @@ ALTERED: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "the ledger",
     ),
-    "an item": (("UPDATE items SET hash_out = hash_in WHERE target = 'a.jpg'",), "of a.jpg is not what line 2 says"),
-    "its result": (("UPDATE items SET result = '{}' WHERE target = 'a.jpg'",), "of a.jpg is not what line 2 says"),
+    "an item": (("UPDATE items SET record = 3 WHERE target = 'a.jpg'",), "of a.jpg is not what line 2 says"),
+    "its state": (("UPDATE items SET state = 'failed' WHERE target = 'a.jpg'",), "of a.jpg is not what line 2 says"),
     "an item is gone": (("DELETE FROM items WHERE target = 'b.jpg'",), "of b.jpg is not what line 3 says"),
     "an item is new": (
-        ("INSERT INTO items (target, input, kind, state, identity) VALUES ('x.jpg', '', '', 'done', '')",),
+        ("INSERT INTO items (target, input, state, identity) VALUES ('x.jpg', '', 'done', '')",),
         "x.jpg is done, and no line says so",
     ),
     "an item is not done": (("UPDATE items SET state = 'pending' WHERE target = 'b.jpg'",), "of b.jpg is not what"),
@@ -177,9 +214,10 @@ def test_lines_that_a_run_could_not_tell_apart_are_missed_by_the_noted_head(run:
     (target,) = {line["item"]["target"] for line in entries()[7:]}
     tamper(
         "DELETE FROM records WHERE number = 8",
-        f"UPDATE items SET state = 'pending', result = NULL WHERE target = '{target}'",
+        f"UPDATE items SET state = 'pending', record = NULL WHERE target = '{target}'",
         "UPDATE job SET value = (SELECT chain FROM records WHERE number = 7) WHERE key = 'head'",
     )
+    Path("out", target).unlink(missing_ok=True)
     run("report", "verify", "out")
     assert "is not the record" in run("report", "verify", "out", "--head", job, code=1).stderr
 
@@ -187,17 +225,32 @@ def test_lines_that_a_run_could_not_tell_apart_are_missed_by_the_noted_head(run:
 def test_no_run_goes_on_with_a_record_that_was_cut(run: Run, job: str) -> None:
     tamper("DELETE FROM records WHERE number = 8")
     make_photo(Path("in/e.jpg"))
-    for options in ((), ("--force",)):
-        refused = run("run", "in", "-o", "out", *options, code=1).stderr
-        assert "out.ledger: the last lines of its record were" in refused
+    refused = run("run", "in", "-o", "out", code=1).stderr
+    assert "out.ledger: the last lines of its record were" in refused
     assert not Path("out/e.jpg").exists()
 
 
-def test_entries_are_only_added(run: Run, job: str) -> None:
-    with closing(sqlite3.connect(LEDGER)) as base:
-        for statement in ("UPDATE records SET entry = ''", "DELETE FROM records"):
-            with pytest.raises(sqlite3.IntegrityError, match="only added"):
-                base.execute(statement)
+def test_what_no_line_tells_of(run: Run, job: str) -> None:
+    """An original that somebody puts among the results, hidden or a link to one, does not stay unnoticed."""
+    Path("out/deep").mkdir()
+    Path("out/deep/.e.jpg").write_bytes(Path("in/a.jpg").read_bytes())
+    Path("out/f.jpg").symlink_to(Path("in/a.jpg").resolve())
+    Path("out/g").symlink_to(Path("in").resolve())
+    for record in ("out", LEDGER):
+        told = run("report", "verify", record, code=1).stderr.splitlines()
+        names = [line.partition("no line tells of ")[2].rpartition("out/")[2] for line in told]
+        assert sorted(names) == ["deep/.e.jpg", "f.jpg", "g"]
+
+
+def test_reports_among_the_results_are_recorded(run: Run, job: str) -> None:
+    for _ in range(2):
+        run("run", "in", "-o", "out", "--report", "out/r.json", "--report", "out/r.html", "--report", "r.json", code=1)
+    assert {"out/r.json", "out/r.html"} == {
+        f"out/{entry['report']['output']}" for entry in entries() if "report" in entry
+    }
+    assert "5 outputs" in run("report", "verify", "out").stdout
+    Path("out/r.json").write_bytes(Path("in/a.jpg").read_bytes())
+    assert "out/r.json is not what was written" in run("report", "verify", "out", code=1).stderr
 
 
 def test_folders_may_be_moved_and_names_need_not_be_unicode(run: Run) -> None:
@@ -217,6 +270,11 @@ def test_output_in_a_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.filesystem("memory").pipe_file("/journal/out/0.jpg", b"another")
     changed = run("report", "verify", "memory://journal/out", code=1).stderr
     assert "line 2: memory://journal/out/0.jpg is not what was written" in changed
+    run("run", "in", "-o", "memory://journal/out")
+    fsspec.filesystem("memory").pipe_file("/journal/out/1.jpg", b"an original")
+    told = run("report", "verify", "memory://journal/out", code=1).stderr
+    assert told.count("Error") == 1
+    assert "no line tells of memory://journal/out/1.jpg" in told
     fsspec.filesystem("memory").rm("/journal", recursive=True)
 
 
@@ -264,9 +322,12 @@ def test_killed_at_any_moment_the_record_holds(run: Run, signed: bool) -> None:
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        told = run("report", "verify", "out").stdout
-        assert ("signed by Test signer" in told) is signed
-        heads.append(told.split("; ")[1].split()[0])
+        told = read_told(Path("out"))
+        assert told.wrong == []
+        assert told.signs is signed
+        if signed:
+            assert read_signature(told.signature).head == told.heads[-1]
+        heads.append(told.heads[-1])
     assert subprocess.run(start, capture_output=True).returncode == 0
     for head in heads:
         assert "120 outputs" in run("report", "verify", "out", "--head", head).stdout
@@ -279,13 +340,12 @@ LINES = st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.text(ma
 def journal(lines: list[dict[str, Any]]) -> sqlite3.Connection:
     base = sqlite3.connect(":memory:", isolation_level=None)
     base.execute("CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
-    base.execute("CREATE TABLE items (target TEXT, state TEXT)")
-    record = Journal(base, {"settings": {}}, None, None)
-    for line in lines:
-        record.add("line", line)
+    base.execute("CREATE TABLE items (target TEXT, state TEXT, record INTEGER)")
+    record = Journal(base, {"settings": {"output": {"sign": None}}}, None, None)
+    for number, line in enumerate(lines):
+        record.add("again", {"target": str(number), **line})
+        base.execute("INSERT INTO items VALUES (?, 'pending', NULL)", (str(number),))
     record.end()
-    for guard in ("UPDATE_never", "DELETE_never"):
-        base.execute(f"DROP TRIGGER {guard}")
     return base
 
 
@@ -300,7 +360,7 @@ def test_any_line_that_goes_changes_or_moves_is_noticed(lines: list[dict[str, An
             case "gone":
                 base.execute("DELETE FROM records WHERE number = ?", (one,))
             case "changed":
-                base.execute("UPDATE records SET entry = ? WHERE number = ?", ('{"line":{"new":[]}}', one))
+                base.execute("UPDATE records SET entry = ? WHERE number = ?", ('{"again":{"target":"new"}}', one))
             case "moved" if one != other:
                 base.execute("UPDATE records SET number = -number WHERE number IN (?, ?)", (one, other))
                 base.execute("UPDATE records SET number = ? WHERE number = ?", (other, -one))

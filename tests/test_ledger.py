@@ -23,8 +23,11 @@ from pipelines.failures import may_pass
 from pipelines.inputs import Kind, Source
 from pipelines.ledger import Ledger
 from pipelines.plan import Job
+from pipelines.report import Result
 
 LEDGER = Path("out.ledger")
+SECRET = Path("out.ledger.secret")
+TRIES = "entry ->> '$.item.result.tries'"
 
 
 @pytest.fixture
@@ -43,7 +46,8 @@ def no_networks(config: object) -> None:
 
 def rows(columns: str) -> list[tuple[object, ...]]:
     with sqlite3.connect(LEDGER) as base:
-        found = base.execute(f"SELECT {columns} FROM items ORDER BY target").fetchall()
+        query = f"SELECT {columns} FROM items LEFT JOIN records ON number = record ORDER BY target"
+        found = base.execute(query).fetchall()
     base.close()
     return found
 
@@ -64,7 +68,7 @@ def test_what_is_recorded(run: Run) -> None:
     Path("in/labels.csv").write_text("a,b\n")
     Path("in/d.jpg").write_bytes(b"\xff\xd8\xff nothing")
     run("run", "in", "-o", "out", code=1)
-    assert rows("target, state, tries") == [
+    assert rows(f"target, state, {TRIES}") == [
         ("a.jpg", "done", 1),
         ("b.jpg", "done", 1),
         ("c.jpg", "done", 1),
@@ -74,7 +78,7 @@ def test_what_is_recorded(run: Run) -> None:
     names = [Path("out", str(target)) for (target,) in rows("target") if target != "d.jpg"]
     assert [size for (size,) in rows("size_out") if size] == [path.stat().st_size for path in names]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in names]
-    assert [digest for (digest,) in rows("hash_out") if digest] == digests
+    assert [digest for (digest,) in rows("entry ->> '$.item.result.sha256.output'") if digest] == digests
     assert LEDGER.stat().st_mode & 0o077 == 0
 
 
@@ -131,13 +135,13 @@ def test_the_report_is_of_the_whole_and_may_be_written_again(run: Run) -> None:
 def test_what_may_pass_is_tried_again(run: Run) -> None:
     Flaky.failures = 2
     assert "3 written" in run("run", "in", "-o", "out", load=Flaky).stdout
-    assert sorted(rows("tries"), reverse=True)[0] != (1,)
+    assert sorted(rows(TRIES), reverse=True)[0] != (1,)
 
 
 def test_what_does_not_pass_is_quarantined(run: Run) -> None:
     Flaky.failures = 1000
     assert "connection reset" in run("run", "in", "-o", "out", load=Flaky, code=1).stderr
-    assert set(rows("state, tries")) == {("quarantined", 3)}
+    assert set(rows(f"state, {TRIES}")) == {("quarantined", 3)}
     assert not Path("out/a.jpg").exists()
     Flaky.failures = 0
     assert "3 failed" in run("run", "in", "-o", "out", load=no_networks, code=1).stdout
@@ -183,17 +187,40 @@ def test_the_secret_lasts_until_all_is_done(run: Run) -> None:
         ledger.left(jobs, [])
         ledger.close()
     assert secrets[0] == secrets[1]
-    with sqlite3.connect(LEDGER) as base:
-        base.execute("UPDATE items SET state = 'done', size_out = 0, hash_out = ?", (hashlib.sha256().hexdigest(),))
-    base.close()
+    assert SECRET.stat().st_mode & 0o777 == 0o600
+    ledger = Ledger(Path("out"), {"seed": None})
+    ledger.left(jobs, [])
+    ledger.record(Result(jobs[0], hash_out=hashlib.sha256().hexdigest(), size_out=0))
+    ledger.close()
+    assert not SECRET.exists()
+    SECRET.write_bytes((secrets[0] << 1).to_bytes(8))
+    SECRET.chmod(0o600)
     Ledger(Path("out"), {"seed": None}).close()
     ledger = Ledger(Path("out"), {"seed": None})
-    assert ledger.secret == secrets[0]
+    assert ledger.secret == secrets[0], "a run that is about nothing does not know that all is done"
     assert ledger.left(jobs, []) == []
     ledger.close()
+    assert not SECRET.exists(), "the run before was killed before it forgot it"
     ledger = Ledger(Path("out"), {"seed": None})
     assert ledger.secret != secrets[0]
     ledger.close()
+
+
+def test_the_secret_is_not_in_the_ledger(run: Run) -> None:
+    Path("in/d.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    run("run", "in", "-o", "out", code=1)
+    content = SECRET.read_bytes()
+    number = int.from_bytes(content) >> 1
+    for form in (content, number.to_bytes(8), str(number).encode(), f"{number:x}".encode(), content.hex().encode()):
+        assert form not in LEDGER.read_bytes()
+    SECRET.chmod(0o644)
+    assert "out.ledger.secret: others may read" in run("run", "in", "-o", "out", code=2).stderr
+    SECRET.chmod(0o600)
+    SECRET.write_bytes(b"cut")  # as a kill may leave it
+    run("run", "in", "-o", "out", code=1)
+    assert len(SECRET.read_bytes()) == 8
+    run("run", "in", "-o", "out", "--force", "--seed", "3", code=1)
+    assert not SECRET.exists()
 
 
 COMMAND = """
@@ -228,7 +255,9 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_half(run: Run, kill
             with Image.open(Path("out", name)) as picture:
                 picture.load()
         done = {name: Path("out", name).stat().st_mtime_ns for name in now}
+    assert SECRET.exists()
     assert subprocess.run(start, capture_output=True).returncode == 0
+    assert not SECRET.exists()
     assert all(Path("out", name).stat().st_mtime_ns == when for name, when in done.items())
     made = sorted(path.relative_to("out") for path in Path("out").rglob("*") if path.is_file())
     assert made == sorted(path.relative_to("in") for path in Path("in").rglob("*") if path.is_file())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import pytest
+from camera_samples import MAKERS, noted_photo, previewed_photo, tracked_video
 from fake_anonymizer import Run, invoke
 from metadata_readers import exiftool, needs_exiftool
 from metadata_samples import SCAN, SECRET, telling_photo, telling_video
@@ -116,6 +117,39 @@ def test_videos(run: Run, suffix: str) -> None:
     assert_clean(target)
     assert SECRET not in pictures(target)
     assert kinds(target) == ["video", "audio", "subtitle"]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_notes_of_makers(run: Run, maker: str) -> None:
+    source = noted_photo(Path("a.jpg"), maker)
+    group = maker.split()[0].capitalize()
+    assert any(name.startswith(group) for name in told(source)), "ExifTool reads them"
+    assert (SCAN in source.read_bytes()) == (maker != "Canon")
+    run("run", source, "-o", "b.jpg", load=Drawing)
+    assert_clean(Path("b.jpg"))
+
+
+def test_previews_and_videos_behind_the_picture(run: Run) -> None:
+    source = previewed_photo(Path("a.jpg"))
+    assert "MPImage2:PreviewImage" in exiftool(source, "-b")
+    assert SCAN in source.read_bytes()
+    run("run", source, "-o", "b.jpg", load=Drawing)
+    assert_clean(Path("b.jpg"))
+    data = Path("b.jpg").read_bytes()
+    assert data.endswith(b"\xff\xd9")
+    assert b"ftyp" not in data
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_tracks_of_telemetry(run: Run, suffix: str) -> None:
+    source, target = tracked_video(Path(f"a{suffix}")), Path(f"b{suffix}")
+    assert kinds(source) == ["video", "data"]
+    for planted in (b"GPS5 48.8584", b"gpmd", SECRET.encode(), SCAN):
+        assert planted in source.read_bytes()
+    run("run", source, "-o", target, load=Drawing)
+    assert_clean(target)
+    assert kinds(target) == ["video"]
+    assert b"gpmd" not in target.read_bytes()
 
 
 def pictures(path: Path) -> str:

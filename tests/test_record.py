@@ -133,6 +133,67 @@ def test_what_is_no_report(run: Run, content: str) -> None:
     assert "is no JSON report" in run("report", "verify", "r.json", code=1).stderr
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xd8\xff\xe0 Jane Doe", b"{\xff Jane Doe", b'{"inputs": [], "Jane Doe', b"[" * 100_000, b'{"a":' * 100_000],
+)
+def test_nothing_of_what_is_no_report_is_said(run: Run, content: bytes) -> None:
+    Path("r.json").write_bytes(content)
+    assert run("report", "verify", "r.json", code=1).output == (
+        "Error: r.json: is no JSON report of a run, and no ledger\n"
+    )
+
+
+def test_pages_are_not_checked(run: Run) -> None:
+    make_photo(Path("a.jpg"))
+    run("run", "a.jpg", "--report", "r.html")
+    assert "the JSON report of the same run can be checked" in run("report", "verify", "r.html", code=1).stderr
+
+
+MALFORMED: dict[str, Report] = {
+    "no hashes": {"inputs": [{"output": "a.jpg", "sha256": None}]},
+    "a number": {"inputs": [{"output": 4, "sha256": {"output": "00"}}]},
+    "no output": {"inputs": [{"input": "a.jpg"}]},
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_lines_that_no_run_writes(run: Run, what: str) -> None:
+    made = MALFORMED[what] | {"inputs": list(chained(MALFORMED[what]["inputs"]))}
+    Path("r.json").write_text(json.dumps(sealed(made)))
+    assert run("report", "verify", "r.json", code=1).stderr == "Error: r.json: line 1 is none that a run writes\n"
+
+
+def test_settings_that_no_run_has(run: Run) -> None:
+    for settings in ([], {"output": []}, {"output": {"signing_key": None}}, None):
+        Path("r.json").write_text(json.dumps(sealed({"inputs": [], "settings": settings})))
+        assert "not signed" in run("report", "verify", "r.json").stdout
+
+
+def test_names_command_no_terminal(run: Run) -> None:
+    line = {"input": "", "output": "\x1b[2J\0" + "a" * 300, "sha256": {"output": "00"}}
+    Path("r.json").write_text(json.dumps(sealed({"inputs": list(chained([line]))})))
+    told = run("report", "verify", "r.json", code=1).stderr
+    assert "line 1: ?[2J?aaa" in told
+    assert told[:-1].isprintable()
+    Path("r.json").write_text(json.dumps({"inputs": [{"input": "\x1b[2J"}], "head": ""}))
+    assert "line 1 (?[2J) was changed" in run("report", "verify", "r.json", code=1).stderr
+
+
+def test_what_was_altered_is_not_looked_for(run: Run, head: str) -> None:
+    change(lambda report: report["inputs"][0].update(output="/dev/zero"))
+    assert run("report", "verify", "r.json", code=1).stderr.count("Error") == 1
+
+
+def test_outputs_beside_the_report(run: Run, head: str) -> None:
+    Path("elsewhere").mkdir()
+    for name in ("out", "r.json"):
+        Path(name).rename(Path("elsewhere", name))
+    assert "4 outputs" in run("report", "verify", "elsewhere/r.json", "--head", head.upper()).stdout
+    Path("elsewhere/out/1.jpg").unlink()
+    assert "line 2: out/1.jpg cannot be read" in run("report", "verify", "elsewhere/r.json", code=1).stderr
+
+
 def test_nothing_is_said_without_a_report(run: Run) -> None:
     make_photo(Path("a.jpg"))
     assert "ends with" not in run("run", "a.jpg").stdout

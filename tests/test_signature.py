@@ -9,6 +9,8 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from fake_anonymizer import Run, files, invoke, make_photo
 from test_journal import tamper
 
@@ -25,8 +27,9 @@ from anonymizer.credentials import Signer
 from anonymizer.errors import ConfigError, MediaError
 from pipelines.chain import chained, sealed
 from pipelines.ledger import Ledger
-from pipelines.signature import Seal, read_signature
-from pipelines.trial_signer import make_signer
+from pipelines.signature import Seal, read_signature, validity
+from pipelines.told import read_told
+from pipelines.trial_signer import ROOT, SIGNER, _certificate, make_signer
 
 LEDGER = Path("out.ledger")
 CERTIFICATES, KEY = Path("signer/certificates.pem"), Path("signer/key.pem")
@@ -70,14 +73,13 @@ def test_signed_records_tell_by_whom(run: Run, job: None) -> None:
 
 def test_others_can_check_it_by_the_standard_alone(run: Run, job: None) -> None:
     """RFC 7515, section 5.2, with nothing but an implementation of ECDSA; x5c of section 4.1.6."""
-    (leaf, root) = x509.load_pem_x509_certificates(CERTIFICATES.read_bytes())
+    (leaf, _) = x509.load_pem_x509_certificates(CERTIFICATES.read_bytes())
     for text in signatures():
         head, payload, signature = text.split(".")
         told = json.loads(base64.urlsafe_b64decode(head + "=="))
         assert told["alg"] == "ES256"
         chain = [x509.load_der_x509_certificate(base64.b64decode(der)) for der in told["x5c"]]
-        assert chain == [leaf, root]
-        leaf.verify_directly_issued_by(root)
+        assert chain == [leaf]
         raw = base64.urlsafe_b64decode(signature + "==")
         r, s = (int.from_bytes(part) for part in (raw[:32], raw[32:]))
         key = leaf.public_key()
@@ -102,7 +104,7 @@ def test_another_signer_is_not_the_one_that_is_demanded(run: Run, job: None) -> 
     run("test-signer", "other")
     for record in ("r.json", "out"):
         refused = run("report", "verify", record, "--signer", "other/certificates.pem", code=1).stderr
-        assert "signed by Test signer, For tests only, with another certificate than that of other" in refused
+        assert "signed by Test signer, For tests only, with neither the key of other" in refused
     assert "no certificate" in run("report", "verify", "out", "--signer", KEY, code=2).stderr
     run("run", "in/a.jpg", "-o", "b.jpg", "--report", "s.json")
     assert "is not signed" in run("report", "verify", "s.json", "--signer", CERTIFICATES, code=1).stderr
@@ -146,7 +148,7 @@ def test_no_run_signs_what_was_cut(run: Run, job: None) -> None:
     last = json.loads(text)["item"]["target"]
     tamper(
         "DELETE FROM records WHERE number = 4",
-        f"UPDATE items SET state = 'pending', result = NULL WHERE target = '{last}'",
+        f"UPDATE items SET state = 'pending', record = NULL WHERE target = '{last}'",
         "UPDATE job SET value = (SELECT chain FROM records WHERE number = 3) WHERE key = 'head'",
     )
     assert "is of another record" in run("report", "verify", "out", code=1).stderr
@@ -159,13 +161,90 @@ def test_no_run_signs_what_was_cut(run: Run, job: None) -> None:
 
 def test_no_run_signs_what_another_signed(run: Run, job: None) -> None:
     """Else whoever cuts a record could sign it himself, and have the next run sign it properly."""
+    old = CERTIFICATES.rename("old.pem")
     Path("out/a.jpg").unlink()
     shutil.rmtree("signer")
     run("test-signer", "signer")
-    refused = run("run", "in", "-o", "out", *SIGN, code=1).stderr
-    assert "its record was signed by Test signer, For tests only, with another certificate" in refused
+    refused = run("run", "in", "-o", "out", *SIGN, code=2).stderr
+    assert "other settings (signing_key)" in " ".join(refused.split())
     run("run", "in", "-o", "out", "--force", *SIGN)
     run("report", "verify", "out", "--signer", CERTIFICATES)
+    assert "neither the key" in run("report", "verify", "out", "--signer", old, code=1).stderr
+    run("report", "verify", "out.ledger.1", "--signer", old)
+
+
+def test_no_run_goes_on_with_what_somebody_signed_over(run: Run, job: None) -> None:
+    run("test-signer", "other")
+    seal = Seal(Signer.read("other/certificates.pem", "other/key.pem"))
+    head = read_signature(signatures()[1]).head
+    tamper(f"UPDATE job SET value = '{seal.sign(head)}' WHERE key = 'signature'")
+    Path("out/a.jpg").unlink()
+    refused = run("run", "in", "-o", "out", *SIGN, code=1).stderr
+    assert "signed by Test signer, For tests only with another key: sign with that" in refused
+    run("run", "in", "-o", "out", "--force", *SIGN)
+    assert len(read_told(Path("out")).heads) == 4
+    assert read_signature(read_told(Path("out.ledger.1")).signature).certificate != certificate(CERTIFICATES)
+
+
+def certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def renew(folder: Path) -> Path:
+    """Another certificate of the same key, by another root, whose certificate is ``folder/root.pem``."""
+    key, root = load_pem_private_key(KEY.read_bytes(), None), ec.generate_private_key(ec.SECP256R1())
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    folder.mkdir()
+    new = [_certificate(SIGNER, key, root), _certificate(ROOT, root, root)]
+    (folder / "root.pem").write_bytes(new[1].public_bytes(Encoding.PEM))
+    (folder / "both.pem").write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in new))
+    return folder / "both.pem"
+
+
+def test_certificates_may_be_renewed(run: Run, job: None) -> None:
+    """And files may be named in another way."""
+    renewed = renew(Path("new"))
+    before = len(read_told(Path("out")).heads)
+    Path("out/a.jpg").unlink()
+    assert "1 written" in run("run", "in", "-o", "out", "--sign", renewed.resolve(), KEY.resolve()).stdout
+    told = read_told(Path("out"))
+    assert read_signature(told.signature).certificate == certificate(renewed) != certificate(CERTIFICATES)
+    assert len(told.heads) == before + 3
+    for known in (renewed, CERTIFICATES, "new/root.pem"):
+        assert "demands" in run("report", "verify", "out", "--signer", known).stdout
+
+
+def test_a_certificate_of_who_issued_it_is_enough(run: Run, job: None) -> None:
+    _, root = x509.load_pem_x509_certificates(CERTIFICATES.read_bytes())
+    Path("root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    run("report", "verify", "r.json", "--signer", "root.pem")
+    renew(Path("new"))  # of the same name
+    assert "neither the key" in run("report", "verify", "r.json", "--signer", "new/root.pem", code=1).stderr
+
+
+def test_how_long_certificates_are_valid_is_told(run: Run, job: None) -> None:
+    leaf = certificate(CERTIFICATES)
+    start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    days = f"valid {start:%Y-%m-%d} to {end:%Y-%m-%d}"
+    assert run("report", "verify", "out").stdout.endswith(f"; {days}\n")
+    assert validity(leaf, start - timedelta(seconds=1)) == f"{days}; it has not begun yet"
+    assert validity(leaf, end + timedelta(seconds=1)) == f"{days}; it has expired"
+
+
+def test_keys_that_others_may_read_are_refused(run: Run, job: None) -> None:
+    KEY.chmod(0o640)
+    Path("out/a.jpg").unlink()
+    assert "key.pem: others may read or change" in run("run", "in", "-o", "out", *SIGN, code=2).stderr
+    assert not Path("out/a.jpg").exists()
+
+
+def test_settings_tell_the_key_and_no_paths(run: Run, job: None) -> None:
+    told = json.loads(Path("r.json").read_text())
+    key = certificate(CERTIFICATES).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert told["settings"]["output"]["signing_key"] == sha256(key).hexdigest()
+    for path in (Path("r.json"), LEDGER):
+        assert b".pem" not in path.read_bytes()
+    assert {"c2pa-python", "cryptography", "pyjwt", "pillow", "numpy"} < told["versions"].keys()
 
 
 def test_what_is_signed_may_be_made_anew_unsigned_and_back(run: Run, job: None) -> None:
@@ -185,7 +264,8 @@ def test_no_key_is_read_unless_that_is_asked_for(run: Run, job: None) -> None:
 def test_who_cannot_sign(tmp_path: Path) -> None:
     one, other = make_signer(tmp_path / "one"), make_signer(tmp_path / "other")
     wrong = make_signer(tmp_path / "wrong", ec.SECP384R1())
-    for signer in (Signer.read(one[0], other[1]), Signer(b"", b""), Signer.read(one[1], one[0]), Signer.read(*wrong)):
+    turned = Signer(one[1].read_bytes(), one[0].read_bytes())
+    for signer in (Signer.read(one[0], other[1]), Signer(b"", b""), turned, Signer.read(*wrong)):
         with pytest.raises(ConfigError, match="--sign"):
             Seal(signer)
 

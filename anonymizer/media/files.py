@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from anonymizer.errors import MediaError
+from anonymizer.errors import ConfigError, MediaError
 
 TOKEN = 8  # random bytes in the names of files that are not whole yet
 PARTIAL = re.compile(rf"\.[0-9a-f]{{{2 * TOKEN}}}\.part(\.|$)")
@@ -42,6 +43,19 @@ def check_readable(path: Path) -> None:
                 raise MediaError("the file is empty", path=path)
     except OSError as error:
         raise MediaError(cause_of(error), path=path) from error
+
+
+def read_private(path: Path, most: int) -> bytes:
+    """The content of a file that nobody but its owner may read or change; of a larger one, ``most`` bytes.
+
+    Raises:
+        ConfigError: others may.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            raise ConfigError("others may read or change this file: chmod 600 it first", path=path)
+        return file.read(most)
 
 
 def cause_of(error: Exception) -> str:

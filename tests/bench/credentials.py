@@ -3,7 +3,8 @@
 The sample photograph and a part of the sample video are stored in each format that the program writes, and go through
 the command with ``--sign`` and a key for tests. Printed is a table of what others make of the results: ExifTool, of the
 source type and of the credentials; and ``manifests``, a reader of the specification that shares nothing with the
-library that signs: whether signature, assertions and file hold, and what it says when one byte of the file is another.
+library that signs: whether signature, assertions and file hold, whether what was done is claimed by the signer, and
+what it says when one byte of the file is another.
 """
 
 from __future__ import annotations
@@ -76,10 +77,11 @@ def rows(folder: Path, work: Path) -> Iterator[list[str]]:
         path = folder / f"{name}.{suffix}"
         found, changed = verify(path), altered(path, work)
         if not found or not changed:
-            yield [name, *exiftool(path), "no credentials", "", "", ""]
+            yield [name, *exiftool(path), "no credentials", "", "", "", ""]
             continue
         held = [HOLDS[held] for held in (found.signature, found.assertions, found.file)]
-        yield [name, *exiftool(path), *held, HOLDS[changed.file]]
+        claimed = "created" if any(label.startswith("c2pa.actions") for label in found.created) else "gathered"
+        yield [name, *exiftool(path), *held, claimed, HOLDS[changed.file]]
 
 
 @click.command()
@@ -97,7 +99,7 @@ def main(keep: Path | None) -> None:
         subprocess.run([*program, "--seed", "1", "--sign", certificates, key], check=True, capture_output=True)
         version = subprocess.run(["exiftool", "-ver"], capture_output=True, check=True, text=True).stdout.strip()
         head = ["format", f"ExifTool {version}: source type", "credentials"]
-        head += ["signature", "assertions", "file", "file, one byte changed"]
+        head += ["signature", "assertions", "file", "actions", "file, one byte changed"]
         for row in (head, ["---"] * len(head), *rows(out, work / "altered")):
             click.echo(f"| {' | '.join(row)} |")
 

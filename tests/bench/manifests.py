@@ -31,12 +31,14 @@ ALGORITHM, CHAIN, ES256 = 1, 33, -7  # of COSE
 
 
 class Verdict(NamedTuple):
-    """Of one file: who signed, and whether signature, assertions and file are those that were signed."""
+    """Of one file: who signed, whether signature, assertions and file are those that were signed, and which of the
+    assertions are the signer's own ("created"), so that the others were only gathered from somewhere."""
 
     signer: str
     signature: bool
     assertions: bool
     file: bool
+    created: frozenset[str]
 
 
 def verify(path: Path) -> Verdict | None:
@@ -50,14 +52,37 @@ def verify(path: Path) -> Verdict | None:
     claim = next(_content(part) for label, part in parts.items() if label.startswith("c2pa.claim"))
     assertions = _labelled(parts["c2pa.assertions"])
     signer, holds = _signed(claim, _content(parts["c2pa.signature"]))
-    named = cbor2.loads(claim)["created_assertions"]
-    named += cbor2.loads(claim).get("gathered_assertions", [])
+    created = cbor2.loads(claim)["created_assertions"]
+    named = created + cbor2.loads(claim).get("gathered_assertions", [])
     same = all(hashlib.sha256(assertions[entry["url"].split("/")[-1]]).digest() == entry["hash"] for entry in named)
-    every = {entry["url"].split("/")[-1] for entry in named} == set(assertions)
+    every = _labels(named) == set(assertions)
     label = next(label for label in assertions if label.startswith("c2pa.hash."))
     binding = cbor2.loads(_content(assertions[label]))
     hashed = _without_ranges(data, binding) if label == "c2pa.hash.data" else _without_boxes(data, binding)
-    return Verdict(signer, holds, same and every, hashlib.sha256(hashed).digest() == binding["hash"])
+    return Verdict(signer, holds, same and every, hashlib.sha256(hashed).digest() == binding["hash"], _labels(created))
+
+
+def unpacked(path: Path) -> dict[str, bytes]:
+    """The content of each box of the credentials of a file that holds no other boxes, by the labels above it.
+
+    Raises:
+        AssertionError: the file has no credentials.
+    """
+    store = _store(path, path.read_bytes())
+    assert store, "no credentials"
+    return dict(_leaves(store, ""))
+
+
+def _leaves(data: bytes, above: str) -> Iterator[tuple[str, bytes]]:
+    for number, (kind, content) in enumerate(_boxes(data)):
+        if kind == b"jumb":
+            yield from _leaves(content, f"{above}/{_label(content)}")
+        else:
+            yield f"{above}/{number} {kind.decode('latin-1')}", content
+
+
+def _labels(named: list[dict[str, Any]]) -> frozenset[str]:
+    return frozenset(entry["url"].split("/")[-1] for entry in named)
 
 
 def _signed(claim: bytes, cose: bytes) -> tuple[str, bool]:
