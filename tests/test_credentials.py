@@ -195,6 +195,15 @@ def test_others_see_what_was_altered(run: Run, signer: tuple[str, ...], name: st
 
 
 @needs_exiftool
+def test_a_signer_may_be_configured_for_all_runs(
+    run: Run, signer: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photo(Path("in.jpg"))
+    monkeypatch.setenv("ANONYMIZER_SIGN", ":".join(signer[1:]))
+    run("run", "in.jpg", "-o", "out.jpg")
+    assert json.loads(run("provenance", "out.jpg").stdout)["credentials"]["holds"]
+
+
 def test_a_signed_file_names_nobody_but_the_signer(run: Run, signer: tuple[str, ...]) -> None:
     run("run", telling_photo(Path("a.jpg")), "-o", "b.jpg", *signer, load=Drawing)
     assert SECRET.encode() not in Path("b.jpg").read_bytes()
