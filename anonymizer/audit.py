@@ -9,10 +9,11 @@ It looks at the two pictures, whatever made the second one:
   videos faces are sampled, as that takes time: each person when first seen well enough, and then every few seconds.
 
 Who is too similar in a picture, or when a video first shows them, gets another persona, one that is left if there are
-only a few, some times over. The first few times they must even be unlike: whom one recognizer finds a little alike,
-another one may take for the same. Later in a video they keep their persona, and are covered where they are far too
-similar. So are from the start those whose personas last, in all files of a key or in all segments of a video: who they
-are was chosen before anything was rendered, in an ``audition``.
+only a few, some times over. At first they must even be unlike, and if some tries do not lead to that, the least alike
+of these is taken: whom one recognizer finds a little alike, another one may take for the same. Later in a video they
+keep their persona, and are covered where they are far too similar. So are from the start those whose personas last, in
+all files of a key or in all segments of a video: who they are was chosen before anything was rendered, in an
+``audition``.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -73,7 +74,9 @@ class Audit:
         self, recognizer: Recognizer, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None
     ) -> None:
         self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
-        self._tries: Counter[int] = Counter()  # by person
+        self._tries: Counter[int] = Counter()  # by person, personas after the first one
+        self._worn: Counter[int] = Counter()  # by person, which of these is drawn
+        self._best: dict[int, tuple[float, int]] = {}  # by person, the least alike of these, and how far that is
         self._settled: set[int] = set()  # those who were shown
         self._due: dict[int, Fraction] = {}  # when a person is looked at again
         self._real: dict[int, tuple[int, Tensor]] = {}  # the picture, 0 in videos, and the embedding of the real face
@@ -88,7 +91,7 @@ class Audit:
         """The personas that are to be drawn for ``named`` faces: others for those who failed."""
         if self.troupe:
             return [self.troupe.persona(who) for who in faces.tracks.tolist()]
-        return [persona.another(self._tries[who]) for who, persona in zip(faces.tracks.tolist(), personas, strict=True)]
+        return [persona.another(self._worn[who]) for who, persona in zip(faces.tracks.tolist(), personas, strict=True)]
 
     def know(self, frames: Frames, kept: Faces) -> None:
         """Remember what people look like whose faces stay: nobody else may look like them either."""
@@ -122,8 +125,7 @@ class Audit:
         made = torch.tensor([outcome in MADE for outcome in outcomes], dtype=torch.bool)
         same = made & unchanged(frames, done, belief)
         similar, seen = self._similar(frames, done, belief.faces, made & ~same)
-        again = {who for who in similar if self._has_another(who)}
-        self._tries.update(again)
+        again = {who for who in similar if self._recast(who)}
         refused = made & torch.tensor([who in similar for who in people], dtype=torch.bool)
         self._settled |= {people[row] for row in (made & ~same & ~refused).nonzero()[:, 0].tolist()}
         judged = [
@@ -136,10 +138,16 @@ class Audit:
     def _is_settled(self, who: int) -> bool:
         return self._lasting or who in self._settled
 
-    def _has_another(self, who: int) -> bool:
-        """Whether there is one more persona to be tried for somebody; a troupe has it ready then."""
+    def _recast(self, who: int) -> bool:
+        """Give somebody another persona, or in the end the least alike of them; whether there is one to be drawn."""
         if self._is_settled(who) or self._tries[who] >= TRIES:
             return False
+        best, worn = self._best.get(who, (0.0, 0))
+        if self.troupe is None and self._tries[who] == WISHES and best >= SAME:
+            self._tries[who], self._worn[who] = TRIES, worn
+            return True
+        self._tries[who] += 1
+        self._worn[who] = self._tries[who]
         return self.troupe is None or self.troupe.recast(who)
 
     def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:
@@ -152,6 +160,8 @@ class Audit:
         found, figures = set(), AuditFigures(by_recognizer=len(faces))
         for who, embedding, frame in zip(faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
             own, other = self._nearest(who, self._scene(frame), embedding)
+            if other >= FAR_TOO_NEAR:
+                self._best[who] = max(self._best.get(who, (0.0, 0)), (own, self._worn[who]), key=lambda tried: tried[0])
             if own < self._limit(who) or other < FAR_TOO_NEAR:
                 found.add(who)
             else:
@@ -164,7 +174,7 @@ class Audit:
         """The distance to the real face below which a new one is refused."""
         if self._is_settled(who):
             return FAR_TOO_NEAR
-        return UNLIKE if self.troupe is None and self._tries[who] < WISHES else SAME
+        return UNLIKE if self.troupe is None and self._tries[who] <= WISHES else SAME
 
     def _learn(self, faces: Faces, embeddings: Tensor) -> None:
         """Remember what real people look like, as far as it can be told."""
