@@ -70,6 +70,12 @@ def fixed(belief: Belief, columns: slice, usual: Tensor) -> Belief:
     return replace(belief, look=look)
 
 
+def nothing(belief: Belief, usual: Tensor) -> Belief:
+    """Only where a face is, how large it is, and how it leans."""
+    average = reshaped(belief, lambda shape: MODEL.mean.expand(len(shape), -1, -1).clone(), frontal=True)
+    return fixed(average, slice(None), usual)
+
+
 class Variant(NamedTuple):
     """A way to anonymize: what is left out, and the settings."""
 
@@ -91,6 +97,12 @@ def variants(usual: Tensor) -> list[Variant]:
         Variant("sharpness", lambda belief: fixed(belief, slice(-1, None), usual), audited=False),
         Variant("match", settings=GenerateConfig(seed=1, match=()), audited=False),
         Variant("occluders", settings=GenerateConfig(seed=1, occluders="replace"), audited=False),
+        Variant(
+            "all",
+            lambda belief: nothing(belief, usual),
+            GenerateConfig(seed=1, match=(), occluders="replace"),
+            audited=False,
+        ),
     ]
 
 
