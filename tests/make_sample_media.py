@@ -103,7 +103,7 @@ def main() -> None:
     Image.fromarray(resized(single[None], 640)[0].numpy()).save(FOLDER / "portrait.jpg", quality=90)
     group = [
         resized(portraits(studio, seed, [(yaw, 0.0, 0.06, REST[3])], 512), 400)[0]
-        for seed, yaw in ((51, 14.0), (62, 0.0), (73, -14.0))
+        for seed, yaw in ((51, 14.0), (62, 0.0), (77, -14.0))
     ]
     Image.fromarray(torch.cat(group, dim=1).numpy()).save(FOLDER / "group.png")
     write_film(FOLDER / "conversation.mp4", film(studio), sound())
