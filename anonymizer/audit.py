@@ -34,7 +34,7 @@ from torch import Tensor
 from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import UNTRACKED, Faces, Frames
-from anonymizer.generate.base import Outcome, Persona
+from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE
@@ -56,7 +56,6 @@ DETAIL = 0.004  # of 1, standard deviation of what is finer, from which a cell t
 ALIKE, CELLS = 0.96, 3  # correlation from which a cell is the same, and how many of them are one too many
 HIDDEN = 0.3  # chance from which something stands before the face
 
-MADE = (Outcome.GENERATED, Outcome.AVERAGE)
 REFUSED = (Outcome.UNCHANGED, Outcome.SIMILAR)
 
 

@@ -174,8 +174,9 @@ def read_credentials(path: Path, kind: str) -> Credentials | None:
     found = [assertion for assertion in manifest["assertions"] if assertion["label"].startswith("c2pa.actions")]
     who = manifest.get("signature_info", {})
     failures = told.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
+    holds = state in ("Valid", "Trusted")
     return Credentials(
-        holds=(holds := state in ("Valid", "Trusted")),
+        holds=holds,
         trusted=state == "Trusted",
         signer=", ".join(filter(None, (who.get("common_name"), who.get("issuer")))),
         actions=[action for assertion in found for action in assertion["data"]["actions"]],

@@ -10,13 +10,13 @@ from itertools import accumulate, chain
 import torch
 from torch import Tensor
 
-from anonymizer.audit import MADE, REFUSED, Audit
+from anonymizer.audit import REFUSED, Audit
 from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.blend import compose
 from anonymizer.consent import Decision
 from anonymizer.errors import LeakError
-from anonymizer.generate.base import Generator, Outcome, Persona
+from anonymizer.generate.base import MADE, Generator, Outcome, Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.steady import Steady
 from anonymizer.spare import spare

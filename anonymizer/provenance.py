@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from anonymizer.generate.base import Outcome
+from anonymizer.generate.base import MADE, Outcome
 from anonymizer.media.statement import Statement
 
 TOOL = f"anonymizer {version('anonymizer')}"
@@ -30,20 +30,17 @@ UNMARKED = frozenset({"BMP", "mpegts"})
 """Formats, by Pillow's and FFmpeg's names, that have no place for it."""
 
 
-_DRAWN = frozenset({Outcome.GENERATED, Outcome.AVERAGE})
-
-
 def statement_on(outcomes: Iterable[str]) -> Statement:
     """What is true of a photograph or video with these outcomes of its faces."""
-    return PROCESSED if _DRAWN.isdisjoint(outcomes) else COMPOSITE
+    return PROCESSED if set(MADE).isdisjoint(outcomes) else COMPOSITE
 
 
 def in_words(outcomes: Iterable[str]) -> str:
     """``faces replaced by those of nobody who exists, or covered``: all that became of some face."""
     found = set(outcomes)
     said = {
-        "replaced by those of nobody who exists": found & _DRAWN,
-        "covered": found - _DRAWN - {Outcome.KEPT},
+        "replaced by those of nobody who exists": found & set(MADE),
+        "covered": found - set(MADE) - {Outcome.KEPT},
         "kept": found & {Outcome.KEPT},
     }
     return f"faces {', or '.join(words for words, those in said.items() if those)}"

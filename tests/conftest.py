@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; s
 
 import pytest
 import torch
-from fake_anonymizer import make_photo, make_video
+from fake_anonymizer import Run, invoke, make_photo, make_video
 from people_samples import ANN, BEA, CLEO
 from stores import S3
 from torch import Tensor
@@ -22,6 +22,13 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.mesh import MeshEstimator
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return invoke
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_samples import NAMES, Entry, entries_of, is_covered, make, rewrite, with_unicode_path
-from fake_anonymizer import FakeAnonymizer, Run, Unable, invoke
+from fake_anonymizer import FakeAnonymizer, Run, Unable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -258,12 +258,6 @@ def test_results_of_others_are_refused(tmp_path: Path, lose: Callable[[list[Resu
 
 
 # The command
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def test_command_rewrites_archives(run: Run, media: dict[str, bytes]) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from fake_anonymizer import FakeAnonymizer, Run, invoke, make_photo, make_video
+from fake_anonymizer import FakeAnonymizer, Run, make_photo, make_video
 from split_samples import COUNT, Halves, in_segments, job, make_source
 from test_audit import FAR, ONE, OTHER, Scripted, face_of_noise
 from torch import Tensor
@@ -24,13 +24,6 @@ from anonymizer.audit import EVERY, Audit
 from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.evidence import Evidence
 from anonymizer.trust import Belief
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 class Audited(FakeAnonymizer):

@@ -11,7 +11,7 @@ from typing import get_args
 
 import click
 import pytest
-from fake_anonymizer import BOX, FakeAnonymizer, Run, files, invoke, make_photo, make_video
+from fake_anonymizer import BOX, FakeAnonymizer, Run, files, make_photo, make_video
 
 from anonymizer.media.encoders import CODECS
 from anonymizer.media.video_writer import AudioMode
@@ -33,13 +33,6 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Com
 
 
 COMMANDS = dict(commands(main, "anonymizer"))
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 # Help

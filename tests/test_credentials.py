@@ -14,7 +14,7 @@ import c2pa
 import pytest
 from bench.manifests import unpacked, verify
 from cryptography.hazmat.primitives.asymmetric import ec
-from fake_anonymizer import Blind, FakeAnonymizer, Run, files, invoke, make_photo, make_video
+from fake_anonymizer import Blind, FakeAnonymizer, Run, files, make_photo, make_video
 from metadata_readers import exiftool, needs_exiftool, said
 from metadata_samples import SECRET, telling_photo
 from split_samples import EXACT, Halves, in_segments, job, make_source
@@ -31,13 +31,6 @@ SIGNED = ("a.jpg", "a.png", "a.tif", "a.webp", "a.gif", "a.avif", "a.heic", "a.m
 BOXED = ("MP4", "MOV", "AVIF", "HEIF")
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"ftypavif")
 """How files of pictures begin, of which a thumbnail would be one."""
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_anonymizer import Blind, FakeAnonymizer, Run, invoke, make_photo, make_video
+from fake_anonymizer import Blind, FakeAnonymizer, Run, make_photo, make_video
 from hypothesis import given
 from hypothesis import strategies as st
 from metadata_readers import exiftool, needs_exiftool, said
@@ -55,13 +55,6 @@ TAGS = bytes.fromhex("1254c367")
 
 CASES = [(Drawing, (), (TOOL, GENERATED)), (FakeAnonymizer, (), (TOOL, "")), (Blind, (), (TOOL, ""))]
 CASES += [(Drawing, ("--no-disclosure",), ("", ""))]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def test_what_is_true_of_outcomes() -> None:

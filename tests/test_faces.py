@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_anonymizer import Run, invoke
+from fake_anonymizer import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,13 +19,6 @@ from anonymizer.provenance import SYNTHETIC
 from pipelines.faces import LIST, wanted
 
 SIZE = ("--size", "64")
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def pixels(path: str) -> np.ndarray:

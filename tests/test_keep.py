@@ -276,13 +276,6 @@ def test_names_and_days(views: Views, tmp_path: Path) -> None:
 # The command
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
-
-
 def test_run_keeps_replaces_and_tells(run: Run, views: Views) -> None:
     consent(Path("people"), views, cleo="2020-01-01")
     save(Path("in/photo.png"), views[ANN][1], views[BEA][0])

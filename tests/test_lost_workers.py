@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fake_anonymizer import FakeAnonymizer, Run, files, invoke, make_photo
+from fake_anonymizer import FakeAnonymizer, Run, files, make_photo
 from test_workers import Count, hire
 
 from anonymizer.config import Config
@@ -54,12 +54,6 @@ class Mortal(FakeAnonymizer):
             Path("died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().stills(frames, evidence)
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 @pytest.mark.parametrize("spread", [["--workers", "2"], ["--cluster", HERE, "--workers", "2"]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 from camera_samples import MAKERS, noted_photo, previewed_photo, tracked_video
-from fake_anonymizer import Run, invoke
+from fake_anonymizer import Run
 from metadata_readers import exiftool, needs_exiftool
 from metadata_samples import SCAN, SECRET, telling_photo, telling_video
 from test_disclosure import GENERATED, TOOL, Drawing
@@ -64,13 +64,6 @@ VALUES = {
     "DigitalSourceType": (GENERATED,),
 }
 """What texts and days may be, by name."""
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def told(path: Path) -> list[str]:

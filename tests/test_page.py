@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_anonymizer import Blind, FakeAnonymizer, Run, files, invoke, make_photo, make_video
+from fake_anonymizer import Blind, FakeAnonymizer, Run, files, make_photo, make_video
 
 from pipelines import page as pages
 from pipelines.page import page, save
@@ -74,13 +74,6 @@ def figures(text: str) -> dict[str, str]:
     from re import findall
 
     return {name: number for number, name in findall(r"<b>(.*?)</b><span>(.*?)</span>", text)}
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def test_both_reports_of_a_run_agree(run: Run) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_anonymizer import Run, invoke, make_photo, make_video
+from fake_anonymizer import Run, make_photo, make_video
 from hypothesis import given
 from hypothesis import strategies as st
 from people_samples import ANN, BEA, CLEO, film, wall
@@ -140,13 +140,6 @@ def test_the_number_of_a_subject_chooses(tmp_path: Path) -> None:
 
 
 # The command
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def test_report_counts_faces_and_people(run: Run, views: Views) -> None:

@@ -11,20 +11,13 @@ from typing import Any
 
 import fsspec
 import pytest
-from fake_anonymizer import Run, files, invoke, make_photo, make_video
+from fake_anonymizer import Run, files, make_photo, make_video
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.chain import START, chained, first_broken, head_of, sealed
 
 Report = dict[str, Any]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 @pytest.fixture

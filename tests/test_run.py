@@ -8,18 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fake_anonymizer import BOX, Blind, Careless, FakeAnonymizer, Forgetful, Run, files, invoke, make_photo, make_video
+from fake_anonymizer import BOX, Blind, Careless, FakeAnonymizer, Forgetful, Run, files, make_photo, make_video
 from PIL import Image
 from torch import Tensor
 
 from pipelines import inputs
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def no_networks(config: object) -> None:

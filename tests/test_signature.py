@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from fake_anonymizer import Run, files, invoke, make_photo
+from fake_anonymizer import Run, files, make_photo
 from test_journal import tamper
 
 from anonymizer.credentials import Signer
@@ -34,13 +34,6 @@ from pipelines.trial_signer import ROOT, SIGNER, _certificate, make_signer
 LEDGER = Path("out.ledger")
 CERTIFICATES, KEY = Path("signer/certificates.pem"), Path("signer/key.pem")
 SIGN = ("--sign", CERTIFICATES, KEY)
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_anonymizer import FakeAnonymizer, Run, Unable, invoke
+from fake_anonymizer import FakeAnonymizer, Run, Unable
 from table_samples import FORMATS, HF, PICTURE, form_if_covered, read, rewrite, write
 
 from pipelines import members
@@ -178,12 +178,6 @@ def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = write(pa.table({"x": [1]}), tmp_path / "a.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'anonymizer[parquet]'" in str(rewrite(path).error)
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return invoke
 
 
 def test_command_rewrites_tables(run: Run, media: dict[str, bytes]) -> None:

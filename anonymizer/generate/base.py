@@ -43,6 +43,9 @@ class Persona(NamedTuple):
         return self._replace(seed=derive_seed(self.seed, b"another", tries)) if tries else self
 
 
+MADE = (Outcome.GENERATED, Outcome.AVERAGE)
+"""The outcomes for which a new face is shown."""
+
 FAILURES = (Outcome.NO_MESH, Outcome.STEEP_POSE, Outcome.FAILED, Outcome.UNCHANGED, Outcome.SIMILAR)
 """The outcomes for which a face is covered solid."""
 
