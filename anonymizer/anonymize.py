@@ -33,7 +33,7 @@ from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
 from anonymizer.foreseen import Foreseen, between, look_at, set_apart
 from anonymizer.generate import GENERATORS
-from anonymizer.generate.base import Generator, Persona
+from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import digest
 from anonymizer.generate.steady import Steady
@@ -114,18 +114,14 @@ class Anonymizer:
         self._painter = Painter(generator, self._clock)
         seed, count = self.config.generate.seed, self.config.generate.personas
         self._secret = secrets.randbits(63) if seed is None else seed
-        self._director = Director(self._secret, count, subjects, self._make_audition(generator))
+        self._audition = Audition(generator.studio) if audited and isinstance(generator, Synthetic) else None
+        self._director = Director(self._secret, count, subjects, self._audition)
         if len(self._director.few) != (count or 0):
             raise ConfigError("the subjects have not as many personas as the settings say")
 
     def _make_observer(self, estimator: MeshEstimator) -> Observer:
         model, keeps = load_face_model(), self.config.generate.occluders == "keep"
         return Observer(estimator, model, OcclusionEstimator(model, self.device) if keeps else None)
-
-    def _make_audition(self, generator: Generator) -> Audition | None:
-        if not self._audited or not self._recognizer or not isinstance(generator, Synthetic):
-            return None
-        return Audition(generator.studio, self._recognizer)
 
     def image(self, pixels: Pixels) -> Pixels:
         """One picture ``(H, W, 3)`` uint8 or uint16 RGB, a numpy array or a tensor on any device; the same back."""
@@ -298,7 +294,7 @@ class Anonymizer:
         if not self._audited or not self._recognizer or not self._observer:
             return None
         lasting |= self.subjects is not None
-        return Audit(self._recognizer, moving=moving, lasting=lasting, troupe=troupe)
+        return Audit(self._recognizer, moving=moving, lasting=lasting, troupe=troupe, audition=self._audition)
 
     @contextmanager
     def _clock(self, stage: str) -> Iterator[None]:

@@ -33,6 +33,8 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
+from anonymizer.audition import TRIES as AUDITIONED
+from anonymizer.audition import Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
@@ -43,7 +45,7 @@ from anonymizer.trust import Belief
 
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
 FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
-TRIES = 8  # personas after the first one
+TRIES = 8  # personas after the first one, and after those who were auditioned
 UNLIKE, WISHES = 0.75, 5  # distance below which another persona is tried though this one would do, at most so often
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
@@ -65,14 +67,22 @@ class Audit:
     Args:
         recognizer: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
-        lasting: whether people have the same personas elsewhere, too: these are settled, by an ``audition``.
+        lasting: whether people have the same personas elsewhere, too: these are settled.
         troupe: has the personas, if there are only a few for all.
+        audition: chooses the first persona of everybody else; without it, it is the first that there is.
     """
 
     def __init__(
-        self, recognizer: Recognizer, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None
+        self,
+        recognizer: Recognizer,
+        *,
+        moving: bool,
+        lasting: bool = False,
+        troupe: Troupe | None = None,
+        audition: Audition | None = None,
     ) -> None:
         self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
+        self._audition = audition
         self._tries: Counter[int] = Counter()  # by person, personas after the first one
         self._worn: Counter[int] = Counter()  # by person, which of these is drawn
         self._best: dict[int, tuple[float, int]] = {}  # by person, the least alike of these, and how far that is
@@ -86,10 +96,12 @@ class Audit:
             return belief
         return replace(belief, faces=replace(belief.faces, tracks=torch.arange(len(belief.faces))))
 
-    def cast(self, faces: Faces, personas: Sequence[Persona]) -> list[Persona]:
-        """The personas that are to be drawn for ``named`` faces: others for those who failed."""
+    def cast(self, frames: Frames, faces: Faces, personas: Sequence[Persona]) -> list[Persona]:
+        """The personas that are to be drawn for ``named`` faces: others for those whom they are like."""
         if self.troupe:
             return [self.troupe.persona(who) for who in faces.tracks.tolist()]
+        if self._audition and not self._lasting:
+            self._meet(self._audition, frames, faces, personas)
         return [persona.another(self._worn[who]) for who, persona in zip(faces.tracks.tolist(), personas, strict=True)]
 
     def know(self, frames: Frames, kept: Faces) -> None:
@@ -134,6 +146,15 @@ class Audit:
         figures = seen + AuditFigures(by_detail=int(made.sum()), redrawn=len(again))
         return judged, refused & ~same & torch.tensor([who in again for who in people], dtype=torch.bool), figures
 
+    def _meet(self, audition: Audition, frames: Frames, faces: Faces, personas: Sequence[Persona]) -> None:
+        """Choose whom those are replaced by who can be told for the first time."""
+        first = dict(zip(faces.tracks.tolist(), personas, strict=True))
+        new = [who not in self._real and who not in self._settled for who in faces.tracks.tolist()]
+        met = faces[self._sample(frames, faces, torch.tensor(new, dtype=torch.bool))]
+        self._learn(met, self._recognizer.embed(frames, met, PLAIN))
+        views = {who: self._real[who][1][None] for who in met.tracks.tolist() if who in self._real}
+        self._worn.update(audition.choose({who: first[who] for who in views}, views))
+
     def _is_settled(self, who: int) -> bool:
         return self._lasting or who in self._settled
 
@@ -146,7 +167,7 @@ class Audit:
             self._tries[who], self._worn[who] = TRIES, worn
             return True
         self._tries[who] += 1
-        self._worn[who] = self._tries[who]
+        self._worn[who] = AUDITIONED + self._tries[who]
         return self.troupe is None or self.troupe.recast(who)
 
     def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:

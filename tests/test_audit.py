@@ -13,6 +13,7 @@ from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcome
 from anonymizer.audit import EVERY, SAME, TRIES, WISHES, Audit, unchanged
+from anonymizer.audition import TRIES as AUDITIONED
 from anonymizer.batches import Patches
 from anonymizer.detect import Both
 from anonymizer.errors import LeakError
@@ -258,9 +259,10 @@ def test_the_least_alike_is_shown_if_nobody_is_unlike(picture: Tensor) -> None:
     belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
     after, again, shown = Frames(before.pixels.flip(1, 2), before.times), torch.ones(1), []
     personas = [Persona(1), Persona(2)]
-    tries = [personas[0].another(number).seed for number in range(1 + WISHES)]
+    others = [personas[0].another(AUDITIONED + number) for number in range(1, 1 + WISHES)]
+    tries = [persona.seed for persona in (personas[0], *others)]
     while again[0]:
-        shown.append(tries.index(audit.cast(belief.faces, personas)[0].seed))
+        shown.append(tries.index(audit.cast(before, belief.faces, personas)[0].seed))
         new[0] = ONE + distances[shown[-1]] * FAR[0]
         judged, again, _ = audit.judge(before, after, belief, [Outcome.GENERATED] * 2)
     assert shown == [*range(1 + WISHES), 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -12,15 +13,16 @@ from people_samples import ANN, BEA, film, wall
 from split_samples import EXACT, LENGTH
 from torch import Tensor
 
-from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig
+from anonymizer import Anonymizer, Config, Frames, GenerateConfig
 from anonymizer.audition import TRIES, UNLIKE, Audition
 from anonymizer.casting import Director
+from anonymizer.face_model import features
 from anonymizer.generate.base import Persona
+from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.looks import Look
-from anonymizer.generate.personas import SKETCH, Portrait, Studio
+from anonymizer.generate.personas import SKETCH, Studio, stills, whole_pictures
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import Recognizer
-from anonymizer.mesh import MeshEstimator
 from anonymizer.people import People
 from anonymizer.sightings import NOBODY
 from pipelines.inputs import Kind, Source
@@ -40,7 +42,7 @@ def at(distance: float) -> Tensor:
 
 
 class Stage:
-    """A studio, and a recognizer to which the portraits are so far from ``ME``, by persona and try."""
+    """A studio; and a likeness by which personas are so far from ``ME``, by persona and try."""
 
     def __init__(self, script: Mapping[Persona, Sequence[float]]) -> None:
         self._script = {
@@ -48,24 +50,24 @@ class Stage:
         }
         self.asked: list[list[Persona]] = []
 
-    def at_rest(self, personas: Sequence[Persona]) -> list[Portrait]:
-        self.asked.append(list(personas))
-        blank = Portrait(torch.zeros(3, SKETCH, SKETCH), torch.zeros(468, 3), torch.zeros(9), torch.zeros(512))
-        return [blank] * len(personas)
+    def styles(self, personas: list[Persona]) -> Tensor:
+        self.asked.append(personas)
+        return torch.zeros(len(personas), 512)
 
-    def embed(self, frames: Frames, faces: Faces) -> Tensor:
-        assert len(frames) == len(faces) == len(self.asked[-1])
-        return torch.stack([2 * at(self._script[persona]) for persona in self.asked[-1]])
+    def guess(self, styles: Tensor) -> Tensor:
+        assert len(styles) == len(self.asked[-1])
+        return torch.stack([at(self._script[persona]) for persona in self.asked[-1]])
 
 
 def choose(stage: Stage, *personas: Persona, views: Tensor = ME[None]) -> list[int]:
-    audition = Audition(stage, stage)  # type: ignore[arg-type]
+    audition = Audition(stage)
+    audition._likeness = stage  # type: ignore[assignment]
     tries = audition.choose(dict(enumerate(personas)), dict.fromkeys(range(len(personas)), views))
     return [tries[number] for number in range(len(personas))]
 
 
 def test_the_first_who_is_unlike_is_taken() -> None:
-    for row, tries in (([0.61], 0), ([0.59, 0.61], 1), ([0.1, 0.2, 0.7, 0.9], 2)):
+    for row, tries in (([UNLIKE + 0.01], 0), ([UNLIKE - 0.01, UNLIKE + 0.01], 1), ([0.1, 0.2, 0.7, 0.9], 2)):
         stage = Stage({ANNA: row})
         assert choose(stage, ANNA) == [tries]
         assert stage.asked == [[ANNA.another(number)] for number in range(tries + 1)]
@@ -95,28 +97,34 @@ def test_all_that_is_known_of_a_person_counts_whatever_its_length() -> None:
         assert choose(Stage({ANNA: row}), ANNA, views=torch.stack([1.5 * ME, 0.5 * far])) == [tries]
 
 
-def test_what_cannot_be_told_is_not_taken() -> None:
-    assert choose(Stage({ANNA: [torch.nan, 0.4, *[torch.nan] * (TRIES - 1)]}), ANNA) == [1]
-    assert choose(Stage({ANNA: [torch.nan] * (1 + TRIES)}), ANNA) == [0]
+def embedded(studio: Studio, recognizer: Recognizer, personas: Sequence[Persona]) -> Tensor:
+    """Of portraits, ``(N, 128)``, of length 1."""
+    portraits = studio.at_rest(personas)
+    points = torch.stack([portrait.points for portrait in portraits])
+    faces = replace(whole_pictures(len(portraits), SKETCH), landmarks=features(points))
+    frames = stills(torch.stack([portrait.pixels for portrait in portraits]))
+    return F.normalize(recognizer.embed(frames, faces), dim=1)
 
 
-def test_nobody_is_replaced_by_a_likeness() -> None:
+def test_guesses_tell_who_is_alike(studio: Studio) -> None:
+    """All networks: distances between people and strangers, guessed for these and measured."""
+    drawn = embedded(studio, Recognizer(CPU), [Persona(number) for number in range(24)])
+    guessed = load_likeness().guess(studio.styles([Persona(number) for number in range(12)]))
+    measured, told = (torch.cdist(drawn[12:], looks).flatten() for looks in (drawn[:12], guessed))
+    assert torch.corrcoef(torch.stack([measured, told]))[0, 1] > 0.7
+
+
+def test_nobody_is_replaced_by_a_likeness(studio: Studio) -> None:
     """All networks: of people who look like their first personas, alone and together."""
-    studio, recognizer = Studio(CPU, MeshEstimator(CPU), 0.7, 2), Recognizer(CPU)
-    audition = Audition(studio, recognizer)
-    personas = {number: Persona(number) for number in range(2)}
-    views = {number: audition._embed([persona]) for number, persona in personas.items()}
+    recognizer, personas = Recognizer(CPU), {number: Persona(number) for number in range(4)}
+    views = dict(zip(personas, embedded(studio, recognizer, [*personas.values()])[:, None], strict=True))
+    audition = Audition(studio)
     tries = audition.choose(personas, views)
     assert min(tries.values()) > 0
     for number, persona in personas.items():
-        portraits = audition._embed([persona.another(count) for count in range(1 + TRIES)])
-        away = (portraits - views[number]).norm(dim=1)
-        assert away[0] < 0.05
-        assert away[tries[number]] >= min(UNLIKE, float(away.max())) - 0.01
-        assert (away[: tries[number]] < UNLIKE + 0.01).all()
-    fresh = Audition(Studio(CPU, MeshEstimator(CPU), 0.7, 4), recognizer)
-    for number in personas:
-        assert fresh.choose({number: personas[number]}, {number: views[number]}) == {number: tries[number]}
+        away = embedded(studio, recognizer, [persona.another(count) for count in range(1 + TRIES)]) - views[number]
+        assert away[tries[number]].norm() > away.norm(dim=1).max() - 0.05, "generated people are all a little alike"
+        assert audition.choose({number: personas[number]}, {number: views[number]}) == {number: tries[number]}
 
 
 class Always(Audition):

@@ -96,6 +96,10 @@ class Studio:
         """Portraits from the front, at rest, ``SKETCH`` pixels a side: one and the same of each, for all that asks."""
         return self.portraits([Order(persona, AT_REST, SKETCH) for persona in personas], keep=True)
 
+    def styles(self, personas: Sequence[Persona]) -> Tensor:
+        """What the network draws people from, as they happen to look: ``(N, 512)``."""
+        return torch.stack([self._style(persona) for persona in personas])
+
     def _draw(self, orders: list[Order], keep: bool) -> list[Portrait]:
         """Portraits of one size. What they show is found out with sketches, as large ones take long to draw."""
         size = orders[0].size
@@ -113,7 +117,7 @@ class Studio:
 
     def _sketch(self, orders: list[Order], exact: bool) -> list[Portrait]:
         """Those that miss what was ordered are ordered again, by as much the other way."""
-        styles = torch.stack([self._style(order.persona) for order in orders])
+        styles = self.styles([order.persona for order in orders])
         wanted = torch.stack([_numbers(order.condition) for order in orders])
         portraits = self._take(self._condition.steer(styles, wanted), exact)
         missed = self._missed(portraits, wanted)

@@ -1,0 +1,41 @@
+"""Guesses from a persona's style what dlib's recognizer would say of a portrait, without drawing one.
+
+A linear regression: what a face looks like to a recognizer is nearly as close to linear in the style vector of StyleGAN
+as pose and age are, see ``condition``. Fitted by ``python -m anonymizer.generate.fit_likeness``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import safetensors.torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """The fitted arrays.
+
+    Attributes:
+        mean: ``(512,)``, the average style.
+        slopes: ``(512, 128)``, change of the embedding with the style.
+        usual: ``(128,)``, the embedding of the average style.
+    """
+
+    mean: Tensor
+    slopes: Tensor
+    usual: Tensor
+
+    def guess(self, styles: Tensor) -> Tensor:
+        """Embeddings ``(N, 128)``, of length 1, of portraits at rest in ``styles (N, 512)``."""
+        return F.normalize((styles - self.mean) @ self.slopes + self.usual, dim=1)
+
+
+@cache
+def load_likeness() -> Likeness:
+    """The fitted likeness that is part of the package."""
+    data = (files("anonymizer.generate") / "likeness.safetensors").read_bytes()
+    return Likeness(**safetensors.torch.load(data))
