@@ -107,7 +107,7 @@ class Anonymizer:
         crops = CROPS if subjects or consents else CROPS[:1]
         self._recognizer = Recognizer(self.device, crops) if generates or consents else None
         match = self.config.generate.match
-        self._reader = TraitReader(match, self.device) if generates and match else None
+        self._reader = TraitReader(match, self._recognizer) if generates and match and self._recognizer else None
         generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, estimator, self.batch_size
         )

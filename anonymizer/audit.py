@@ -21,7 +21,7 @@ things.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -33,8 +33,7 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
-from anonymizer.audition import TRIES as AUDITIONED
-from anonymizer.audition import Audition
+from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
@@ -45,8 +44,8 @@ from anonymizer.trust import Belief
 
 SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
 FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
-TRIES = 8  # personas after the first one, and after those who were auditioned
-UNLIKE, WISHES = 0.75, 5  # distance below which another persona is tried though this one would do, at most so often
+TRIES = 8  # personas after the first one
+UNLIKE, WISHES = 0.75, 3  # distance below which another persona is tried though this one would do, at most so often
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 
@@ -84,8 +83,9 @@ class Audit:
         self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
         self._audition = audition
         self._tries: Counter[int] = Counter()  # by person, personas after the first one
-        self._worn: Counter[int] = Counter()  # by person, which of these is drawn
-        self._best: dict[int, tuple[float, int]] = {}  # by person, the least alike of these, and how far that is
+        self._worn: defaultdict[int, int] = defaultdict(int)  # by person, who of them is drawn; see ``Persona.another``
+        self._asked: set[int] = set()  # those for whom one is yet to be chosen, from that number on
+        self._best: dict[int, tuple[float, int]] = {}  # by person, how far the least alike of these is, and its number
         self._settled: set[int] = set()  # those who were shown
         self._due: dict[int, Fraction] = {}  # when a person is looked at again
         self._real: dict[int, tuple[int, Tensor]] = {}  # the picture, 0 in videos, and the embedding of the real face
@@ -100,9 +100,13 @@ class Audit:
         """The personas that are to be drawn for ``named`` faces: others for those whom they are like."""
         if self.troupe:
             return [self.troupe.persona(who) for who in faces.tracks.tolist()]
+        first = dict(zip(faces.tracks.tolist(), personas, strict=True))
         if self._audition and not self._lasting:
-            self._meet(self._audition, frames, faces, personas)
-        return [persona.another(self._worn[who]) for who, persona in zip(faces.tracks.tolist(), personas, strict=True)]
+            self._meet(frames, faces)
+            views = {who: self._real[who][1][None] for who in self._asked & first.keys()}
+            self._worn.update(self._audition.choose({who: first[who] for who in views}, views, self._worn))
+            self._asked -= views.keys()
+        return [first[who].another(self._worn[who]) for who in faces.tracks.tolist()]
 
     def know(self, frames: Frames, kept: Faces) -> None:
         """Remember what people look like whose faces stay: nobody else may look like them either."""
@@ -146,14 +150,12 @@ class Audit:
         figures = seen + AuditFigures(by_detail=int(made.sum()), redrawn=len(again))
         return judged, refused & ~same & torch.tensor([who in again for who in people], dtype=torch.bool), figures
 
-    def _meet(self, audition: Audition, frames: Frames, faces: Faces, personas: Sequence[Persona]) -> None:
-        """Choose whom those are replaced by who can be told for the first time."""
-        first = dict(zip(faces.tracks.tolist(), personas, strict=True))
+    def _meet(self, frames: Frames, faces: Faces) -> None:
+        """Learn what those look like who can be told for the first time, to choose whom they are replaced by."""
         new = [who not in self._real and who not in self._settled for who in faces.tracks.tolist()]
         met = faces[self._sample(frames, faces, torch.tensor(new, dtype=torch.bool))]
         self._learn(met, self._recognizer.embed(frames, met, PLAIN))
-        views = {who: self._real[who][1][None] for who in met.tracks.tolist() if who in self._real}
-        self._worn.update(audition.choose({who: first[who] for who in views}, views))
+        self._asked |= self._real.keys() & set(met.tracks.tolist())
 
     def _is_settled(self, who: int) -> bool:
         return self._lasting or who in self._settled
@@ -167,7 +169,9 @@ class Audit:
             self._tries[who], self._worn[who] = TRIES, worn
             return True
         self._tries[who] += 1
-        self._worn[who] = AUDITIONED + self._tries[who]
+        self._worn[who] = CANDIDATES * self._tries[who]
+        if who in self._real:
+            self._asked.add(who)
         return self.troupe is None or self.troupe.recast(who)
 
     def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:

@@ -20,7 +20,7 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
 
 UNLIKE = 0.56  # distance of embeddings of length 1 from which a persona is unlike a person
-TRIES = 7  # personas after the first one
+CANDIDATES = 8  # personas of whom one is chosen
 
 
 class Styles(Protocol):
@@ -41,19 +41,23 @@ class Audition:
     def __init__(self, studio: Styles) -> None:
         self._studio, self._likeness = studio, load_likeness()
 
-    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
+    def choose(
+        self, personas: Mapping[int, Persona], views: Mapping[int, Tensor], skipped: Mapping[int, int] | None = None
+    ) -> dict[int, int]:
         """After how many tries somebody is found who is unlike each person: the first one, or the least alike of all.
 
         Args:
             personas: by person, with whom the tries begin; see ``Persona.another``.
             views: by person, embeddings ``(K, 128)`` of the real face, of any length.
+            skipped: by person, how many tries are left out.
         """
+        first = {who: skipped[who] if skipped else 0 for who in personas}
         away: dict[int, list[float]] = {who: [] for who in personas}
-        for tries in range(1 + TRIES):
+        for tries in range(CANDIDATES):
             left = [who for who, distances in away.items() if max(distances, default=0) < UNLIKE]
             if not left:
                 break
-            guesses = self._likeness.guess(self._studio.styles([personas[who].another(tries) for who in left]))
-            for who, guess in zip(left, guesses, strict=True):
+            tried = [personas[who].another(first[who] + tries) for who in left]
+            for who, guess in zip(left, self._likeness.guess(self._studio.styles(tried)), strict=True):
                 away[who].append(float((F.normalize(views[who], dim=1) - guess).norm(dim=1).amin()))
-        return {who: distances.index(max(distances)) for who, distances in away.items()}
+        return {who: first[who] + distances.index(max(distances)) for who, distances in away.items()}

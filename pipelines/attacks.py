@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anonymizer.networks.trait_net import TRAITS
-from anonymizer.traits import CERTAIN, DOUBT
+from anonymizer.traits import CERTAIN, TRAITS
 from pipelines import figures
 from pipelines.recognizers import Embeddings
 
@@ -24,7 +23,7 @@ ATTACKS = {
 }
 """Who tries to know people again, and how. In all but the last two, the threshold is set on originals of strangers."""
 FEWEST = 30  # people of whom a group must be
-GLASSES, NO_GLASSES = -2.3, -3.0  # from where there mostly are any, and up to where there are none: 400 people of LFW
+WORN, NOT_WORN = 0.0, -0.4  # of glasses, from where there mostly are any, and up to where there are none
 
 Mask = NDArray[np.bool_]
 Embedded = Mapping[str, Embeddings]
@@ -82,26 +81,21 @@ def groups(traits: NDArray[np.float32]) -> dict[str, Mask]:
     """Who belongs to which group, as photographs seem to show it; who is in doubt belongs to none.
 
     Args:
-        traits: ``(P, 2, 5)``, see ``anonymizer.traits.TraitReader.measure``.
+        traits: ``(P, 4)``, see ``anonymizer.traits.TraitReader.measure``.
 
     Returns:
         Name -> ``(P,)``. Thirds are of those whose number is known; without colours there are none of the skin.
     """
-    read = dict(zip(TRAITS, np.moveaxis(traits, 2, 0), strict=True))
-    man, doubt = read["man"].T
-    found = {"women": man < -CERTAIN * doubt, "men": man > CERTAIN * doubt}
-    for name, title in (("age", "age"), ("skin", "skin tone (ITA)")):
-        value, doubt = read[name].T
-        found |= _thirds(title, np.where(doubt < DOUBT[name], value, np.nan))
-    glasses, _ = read["glasses"].T
-    return found | {"glasses": glasses >= GLASSES, "no glasses": glasses <= NO_GLASSES}
+    read = dict(zip(TRAITS, traits.T, strict=True))
+    found = {"women": read["man"] < -CERTAIN, "men": read["man"] > CERTAIN}
+    found |= _thirds("age", read["age"]) | _thirds("skin tone (ITA)", read["skin"])
+    return found | {"glasses": read["glasses"] >= WORN, "no glasses": read["glasses"] <= NOT_WORN}
 
 
 def left_out(traits: NDArray[np.float32]) -> list[str]:
     """The groups that there are none of, and why."""
-    doubt = traits[:, 1, TRAITS.index("skin")]
-    grey = np.isinf(doubt[~np.isnan(doubt)]).all()
-    lines = ["facial hair: left out, as the network that reads what people seem like hardly tells it in photographs"]
+    lines = ["facial hair: left out, as what reads traits hardly tells it in photographs"]
+    grey = np.isnan(traits[:, TRAITS.index("skin")]).all()
     return lines + (["skin tone: left out, as the photographs are grey"] if grey else [])
 
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anonymizer import identity
 from anonymizer.batches import Faces, Frames, Meshes
 from anonymizer.config import Config
 from anonymizer.detect import DETECTORS
@@ -24,7 +25,7 @@ from anonymizer.errors import ConfigError
 from anonymizer.face_model import load_face_model
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.mesh import MeshEstimator
-from anonymizer.traits import TraitReader
+from anonymizer.traits import TRAITS, TraitReader
 from pipelines import attacks, figures
 from pipelines.identities import Person, batches, people_in
 from pipelines.progress import progress
@@ -62,7 +63,7 @@ class Seen:
         changes: faces of the probes, all of them, before and after.
         outcomes: how many faces had which.
         found: by detector, how many faces of the probes it finds before, and how many of those after.
-        traits: ``(P, 2, 5)``, what people seem like; see ``TraitReader.measure``.
+        traits: ``(P, 4)``, what people seem like; see ``TraitReader.measure``.
         faces: ``(P, 3)`` bool, whether the face of a person was found, is found in the result, is only covered.
     """
 
@@ -100,7 +101,7 @@ class Evaluator:
         self._anonymizer, self._parrot, self._raw = anonymizer, parrot, raw
         self.device = anonymizer.device
         self._estimator = MeshEstimator(self.device)
-        self._reader = TraitReader((), self.device)
+        self._reader = TraitReader((), identity.Recognizer(self.device))
         self._model = load_face_model()
         self._other = DETECTORS[OTHER](anonymizer.config.detect, self.device)
         self.seen = Seen()
@@ -169,7 +170,7 @@ class Evaluator:
 
     def _describe(self, before: View, rows: Tensor, still: Tensor, covered: Tensor) -> None:
         there = rows >= 0
-        traits, faces = torch.full((len(rows), 2, 5), torch.nan), torch.zeros(len(rows), 3, dtype=torch.bool)
+        traits, faces = torch.full((len(rows), len(TRAITS)), torch.nan), torch.zeros(len(rows), 3, dtype=torch.bool)
         seen = rows[there]
         traits[there] = self._reader.measure(before.frames, before.faces[seen])
         faces[there] = torch.stack([torch.ones_like(seen, dtype=torch.bool), still[seen], covered[seen]], dim=1)

@@ -14,7 +14,7 @@ from split_samples import EXACT, LENGTH
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig
-from anonymizer.audition import TRIES, UNLIKE, Audition
+from anonymizer.audition import CANDIDATES, UNLIKE, Audition
 from anonymizer.casting import Director
 from anonymizer.face_model import features
 from anonymizer.generate.base import Persona
@@ -74,11 +74,18 @@ def test_the_first_who_is_unlike_is_taken() -> None:
 
 
 def test_the_least_alike_of_those_tried_if_nobody_is_unlike() -> None:
-    row = [0.3, 0.4, UNLIKE - 0.01, *[0.5] * (TRIES - 2), 0.9]
+    row = [0.3, 0.4, UNLIKE - 0.01, *[0.5] * (CANDIDATES - 3), 0.9]
     stage = Stage({ANNA: row})
     assert choose(stage, ANNA) == [2]
-    assert len(stage.asked) == 1 + TRIES
-    assert len({persona.seed for [persona] in stage.asked}) == 1 + TRIES
+    assert len(stage.asked) == CANDIDATES
+    assert len({persona.seed for [persona] in stage.asked}) == CANDIDATES
+
+
+def test_tries_may_be_left_out() -> None:
+    stage = Stage({ANNA: [0.9, 0.3, 0.2, 0.8], BEN: [0.1, 0.9]})
+    audition = Audition(stage)
+    audition._likeness = stage  # type: ignore[assignment]
+    assert audition.choose({0: ANNA, 1: BEN}, {0: ME[None], 1: ME[None]}, {0: 1, 1: 0}) == {0: 3, 1: 1}
 
 
 def test_people_are_tried_together_and_get_what_they_get_alone() -> None:
@@ -92,7 +99,7 @@ def test_people_are_tried_together_and_get_what_they_get_alone() -> None:
 
 
 def test_all_that_is_known_of_a_person_counts_whatever_its_length() -> None:
-    row = [UNLIKE + 0.05, *[UNLIKE + 0.1] * TRIES]
+    row = [UNLIKE + 0.05, *[UNLIKE + 0.1] * CANDIDATES]
     for far, tries in ((ME, 0), (at(UNLIKE + 0.05), 1)):
         assert choose(Stage({ANNA: row}), ANNA, views=torch.stack([1.5 * ME, 0.5 * far])) == [tries]
 
@@ -122,7 +129,7 @@ def test_nobody_is_replaced_by_a_likeness(studio: Studio) -> None:
     tries = audition.choose(personas, views)
     assert min(tries.values()) > 0
     for number, persona in personas.items():
-        away = embedded(studio, recognizer, [persona.another(count) for count in range(1 + TRIES)]) - views[number]
+        away = embedded(studio, recognizer, [persona.another(count) for count in range(CANDIDATES)]) - views[number]
         assert away[tries[number]].norm() > away.norm(dim=1).max() - 0.05, "generated people are all a little alike"
         assert audition.choose({number: personas[number]}, {number: views[number]}) == {number: tries[number]}
 
@@ -133,7 +140,9 @@ class Always(Audition):
     def __init__(self) -> None:
         self.known: list[set[int]] = []
 
-    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
+    def choose(
+        self, personas: Mapping[int, Persona], views: Mapping[int, Tensor], skipped: Mapping[int, int] | None = None
+    ) -> dict[int, int]:
         assert personas.keys() == views.keys()
         self.known.append(set(personas))
         return dict.fromkeys(personas, 2)
@@ -182,7 +191,7 @@ def test_all_segments_have_the_personas_that_were_chosen(
 
 
 def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anonymizer.audition.TRIES", 1)
+    monkeypatch.setattr("anonymizer.audition.CANDIDATES", 2)
     agreed = []
     for somebody in (anonymizer, Anonymizer(Config(batch_size=8))):
         Agree(work).run(somebody)

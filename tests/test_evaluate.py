@@ -24,7 +24,7 @@ from anonymizer.face_model import load_face_model
 from anonymizer.generate.base import Outcome, Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
-from anonymizer.networks.trait_net import TRAITS
+from anonymizer.traits import TRAITS
 from pipelines import attacks, evaluation_page, utility
 from pipelines.evaluate import PUBLISHED, evaluate
 from pipelines.identities import batches, people_in
@@ -272,15 +272,16 @@ def test_a_retrained_threshold_sees_through_a_shift() -> None:
 
 
 def test_who_is_in_doubt_belongs_to_no_group() -> None:
-    traits = np.zeros((90, 2, len(TRAITS)), np.float32)
-    traits[:, 1] = 1.0
-    traits[:, 0, TRAITS.index("man")] = np.repeat([-2.0, 0.1, 2.0], 30)
-    traits[:, 0, TRAITS.index("age")] = np.arange(90)
-    traits[::3, 1, TRAITS.index("age")] = 99.0
-    traits[:, 1, TRAITS.index("skin")] = np.inf
+    traits = np.zeros((90, len(TRAITS)), np.float32)
+    traits[:, TRAITS.index("man")] = np.repeat([-2.0, 0.1, 2.0], 30)
+    traits[:, TRAITS.index("age")] = np.arange(90)
+    traits[::3, TRAITS.index("age")] = np.nan  # too small
+    traits[:, TRAITS.index("skin")] = np.nan
+    traits[:, TRAITS.index("glasses")] = np.repeat([-1.0, attacks.NOT_WORN + 0.1, 1.0], 30)
     traits[80:] = np.nan  # no face
     members = attacks.groups(traits)
     assert (members["women"].sum(), members["men"].sum()) == (30, 20)
+    assert (members["no glasses"].sum(), members["glasses"].sum()) == (30, 20)
     ages = {name: np.nonzero(belongs)[0].tolist() for name, belongs in members.items() if name.startswith("age")}
     assert sorted(row for rows in ages.values() for row in rows) == [row for row in range(80) if row % 3]
     assert max(map(len, ages.values())) - min(map(len, ages.values())) <= 1

@@ -15,17 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anonymizer import device, geometry, weights
-from anonymizer.batches import Frames
+from anonymizer import device, weights
 from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS
-from anonymizer.face_model import features
 from anonymizer.generate import age_gender, attributes
 from anonymizer.generate.heads import EarlyExit
 from anonymizer.generate.personas import stills, whole_pictures
 from anonymizer.generate.training import Samples, collect
-from anonymizer.identity import SIZE as SIZE_OF_CHIP
-from anonymizer.identity import to_chip
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
@@ -33,7 +29,6 @@ SIZE, SMALL = 512, 256  # pixels, sides of pictures for meshes and for colours
 SPREAD = (0.6, 1.0)  # truncation
 BATCH, KEPT = 4, 200  # faces that are drawn together, and after which they are kept
 ASIDE = 0.2  # sides from the middle
-CHIP, MARGIN = 96, 0.125  # pixels, side of the chips for ``fit_traits``; more than a chip of ``identity``, all around
 CPU = torch.device("cpu")
 
 
@@ -74,16 +69,7 @@ class Sampler:
             "glasses": attributes.glasses(smooth, flat),
             "gaze": attributes.gaze(pictures, points[..., :2]),
             "beside": self._beside(small),
-            "chip": self._chips(stills(pictures), features(points)),
         }
-
-    def _chips(self, frames: Frames, landmarks: Tensor) -> Tensor:
-        """What lies around ``landmarks (N, 5, 2)``, upright: ``(N, 3, CHIP, CHIP)`` uint8."""
-        scale = CHIP / SIZE_OF_CHIP / (1 + 2 * MARGIN)
-        to_patch = to_chip(landmarks) * scale
-        to_patch[..., 2] += CHIP * MARGIN / (1 + 2 * MARGIN)
-        chips = geometry.cut_patches(frames.pixels, torch.arange(len(landmarks)), to_patch, CHIP)
-        return (chips * 255).round().byte()
 
     def _beside(self, pictures: Tensor) -> Tensor:
         """The best score ``(N,)`` of faces that do not lie in the middle of ``pictures (N, 3, S, S)``."""

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from anonymizer import Anonymizer, Config
 from anonymizer.face_model import OVAL, load_face_model, measure_expression
-from anonymizer.networks.trait_net import TRAITS
-from anonymizer.traits import TraitReader
+from anonymizer.identity import Recognizer
+from anonymizer.traits import TRAITS, TraitReader
 from pipelines.figures import distances, first, strangers
 from pipelines.identities import batches, people_in
 from pipelines.views import nearest
@@ -37,7 +37,7 @@ class Signals:
 
     def __init__(self) -> None:
         self._anonymizer = Anonymizer(Config())
-        self._reader = TraitReader(("age", "gender", "skin"), torch.device("cpu"))
+        self._reader = TraitReader(("age", "gender", "skin"), Recognizer(torch.device("cpu")))
         self._model = load_face_model()
 
     def measure(self, paths: Sequence[Path]) -> tuple[dict[str, Numbers], Numbers]:
@@ -67,7 +67,7 @@ class Signals:
             }
             for name, values in measured.items():
                 rows.setdefault(name, []).append(values.double().numpy())
-            means = self._reader.measure(frames, belief.faces[row : row + 1])[0, 0]
+            means = self._reader.measure(frames, belief.faces[row : row + 1])[0]
             seem.append(means[[TRAITS.index("man"), TRAITS.index("age")]].double().numpy())
         return {name: np.stack(values) for name, values in rows.items()}, np.stack(seem)
 
