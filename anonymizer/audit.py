@@ -8,12 +8,12 @@ It looks at the two pictures, whatever made the second one:
 - To dlib's recognizer the new face must be neither the real one nor anybody else of the same picture or video. In
   videos faces are sampled, as that takes time: each person when first seen well enough, and then every few seconds.
 
-Who is too similar in a picture, or when a video first shows them, gets another persona, one that is left if there are
-only a few, some times over. At first they must even be unlike, and if some tries do not lead to that, the least alike
-of these is taken: whom one recognizer finds a little alike, another one may take for the same. Later in a video they
-keep their persona, and are covered where they are far too similar. So are from the start those whose personas last, in
-all files of a key or in all segments of a video: who they are was chosen before anything was rendered, in an
-``audition``.
+Before anything is drawn, an ``audition`` chooses personas for those who can be told. Who is too similar all the same in
+a picture, or when a video first shows them, gets another one, one that is left if there are only a few, some times
+over. At first they must even be unlike, and if some tries do not lead to that, the least alike of these is taken: whom
+one recognizer finds a little alike, another one may take for the same. Later in a video they keep their persona, and
+are covered where they are far too similar. So are from the start those whose personas last, in all files of a key or in
+all segments of a video.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -21,8 +21,8 @@ things.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import inf
@@ -33,11 +33,12 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
-from anonymizer.audition import CANDIDATES, Audition
+from anonymizer.audition import Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 from anonymizer.mesh import crop_of_mesh
+from anonymizer.networks.dlib_resnet import EMBEDDING
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
@@ -68,7 +69,7 @@ class Audit:
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
         lasting: whether people have the same personas elsewhere, too: these are settled.
         troupe: has the personas, if there are only a few for all.
-        audition: chooses the first persona of everybody else; without it, it is the first that there is.
+        audition: chooses the personas of everybody else; without it, they get the first that there is.
     """
 
     def __init__(
@@ -83,9 +84,9 @@ class Audit:
         self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
         self._audition = audition
         self._tries: Counter[int] = Counter()  # by person, personas after the first one
-        self._worn: defaultdict[int, int] = defaultdict(int)  # by person, who of them is drawn; see ``Persona.another``
-        self._asked: set[int] = set()  # those for whom one is yet to be chosen, from that number on
-        self._best: dict[int, tuple[float, int]] = {}  # by person, how far the least alike of these is, and its number
+        self._worn: dict[int, Persona] = {}  # by person, who is drawn
+        self._best: dict[int, tuple[float, Persona]] = {}  # by person, the least alike of these, and how far that is
+        self._met: set[int] = set()  # those whose real faces could be told before they were shown
         self._settled: set[int] = set()  # those who were shown
         self._due: dict[int, Fraction] = {}  # when a person is looked at again
         self._real: dict[int, tuple[int, Tensor]] = {}  # the picture, 0 in videos, and the embedding of the real face
@@ -98,15 +99,16 @@ class Audit:
 
     def cast(self, frames: Frames, faces: Faces, personas: Sequence[Persona]) -> list[Persona]:
         """The personas that are to be drawn for ``named`` faces: others for those whom they are like."""
+        people = faces.tracks.tolist()
         if self.troupe:
-            return [self.troupe.persona(who) for who in faces.tracks.tolist()]
-        first = dict(zip(faces.tracks.tolist(), personas, strict=True))
-        if self._audition and not self._lasting:
-            self._meet(frames, faces)
-            views = {who: self._real[who][1][None] for who in self._asked & first.keys()}
-            self._worn.update(self._audition.choose({who: first[who] for who in views}, views, self._worn))
-            self._asked -= views.keys()
-        return [first[who].another(self._worn[who]) for who in faces.tracks.tolist()]
+            return [self.troupe.persona(who) for who in people]
+        if self._lasting:
+            return list(personas)
+        self._meet(frames, faces)
+        first = dict(zip(people, personas, strict=True))
+        new = {who: first[who].another(self._tries[who]) for who in first if who not in self._worn}
+        self._worn |= self._auditioned(new)
+        return [self._worn[who] for who in people]
 
     def know(self, frames: Frames, kept: Faces) -> None:
         """Remember what people look like whose faces stay: nobody else may look like them either."""
@@ -151,11 +153,21 @@ class Audit:
         return judged, refused & ~same & torch.tensor([who in again for who in people], dtype=torch.bool), figures
 
     def _meet(self, frames: Frames, faces: Faces) -> None:
-        """Learn what those look like who can be told for the first time, to choose whom they are replaced by."""
-        new = [who not in self._real and who not in self._settled for who in faces.tracks.tolist()]
-        met = faces[self._sample(frames, faces, torch.tensor(new, dtype=torch.bool))]
-        self._learn(met, self._recognizer.embed(frames, met, PLAIN))
-        self._asked |= self._real.keys() & set(met.tracks.tolist())
+        """Learn what those look like who can be told for the first time, and were not shown yet."""
+        new = [who not in self._met and who not in self._settled for who in faces.tracks.tolist()]
+        seen = faces[_clearest(faces, faces.seen & torch.tensor(new, dtype=torch.bool))]
+        embeddings = self._recognizer.embed(frames, seen, PLAIN) if len(seen) else torch.zeros(0, EMBEDDING)
+        self._learn(seen, embeddings)
+        for who, real in zip(seen.tracks.tolist(), embeddings, strict=True):
+            if real.isfinite().all():
+                self._met.add(who)
+                self._worn.pop(who, None)
+
+    def _auditioned(self, personas: Mapping[int, Persona]) -> dict[int, Persona]:
+        """These, by person, or others where they are like people who were met."""
+        views = {who: self._real[who][1][None] for who in personas if who in self._met}
+        tries = self._audition.choose({who: personas[who] for who in views}, views) if self._audition else {}
+        return {who: persona.another(tries.get(who, 0)) for who, persona in personas.items()}
 
     def _is_settled(self, who: int) -> bool:
         return self._lasting or who in self._settled
@@ -164,14 +176,11 @@ class Audit:
         """Give somebody another persona, or in the end the least alike of them; whether there is one to be drawn."""
         if self._is_settled(who) or self._tries[who] >= TRIES:
             return False
-        best, worn = self._best.get(who, (0.0, 0))
-        if self.troupe is None and self._tries[who] == WISHES and best >= SAME:
-            self._tries[who], self._worn[who] = TRIES, worn
+        if self.troupe is None and self._tries[who] == WISHES and who in self._best and self._best[who][0] >= SAME:
+            self._tries[who], self._worn[who] = TRIES, self._best[who][1]
             return True
         self._tries[who] += 1
-        self._worn[who] = CANDIDATES * self._tries[who]
-        if who in self._real:
-            self._asked.add(who)
+        self._worn.pop(who, None)
         return self.troupe is None or self.troupe.recast(who)
 
     def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:
@@ -184,8 +193,8 @@ class Audit:
         found, figures = set(), AuditFigures(by_recognizer=len(faces))
         for who, embedding, frame in zip(faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
             own, other = self._nearest(who, self._scene(frame), embedding)
-            if other >= FAR_TOO_NEAR:
-                self._best[who] = max(self._best.get(who, (0.0, 0)), (own, self._worn[who]), key=lambda tried: tried[0])
+            if other >= FAR_TOO_NEAR and who in self._worn and own > self._best.get(who, (0.0,))[0]:
+                self._best[who] = own, self._worn[who]
             if own < self._limit(who) or other < FAR_TOO_NEAR:
                 found.add(who)
             else:
@@ -212,13 +221,9 @@ class Audit:
 
     def _sample(self, frames: Frames, faces: Faces, made: Tensor) -> Tensor:
         """The clearest face of everybody whose turn it is, rows."""
-        chosen: dict[int, int] = {}
-        clear, people = clearness(faces), faces.tracks.tolist()
-        for row in (made & (faces.sizes.amin(1) >= SMALLEST) & (faces.tracks != UNTRACKED)).nonzero()[:, 0].tolist():
-            who, time = people[row], frames.times[int(faces.frame[row])]
-            if time >= self._due.get(who, time) and (who not in chosen or clear[row] > clear[chosen[who]]):
-                chosen[who] = row
-        return torch.tensor(list(chosen.values()), dtype=torch.int64)
+        times = [frames.times[frame] for frame in faces.frame.tolist()]
+        due = [time >= self._due.get(who, time) for who, time in zip(faces.tracks.tolist(), times, strict=True)]
+        return _clearest(faces, made & torch.tensor(due, dtype=torch.bool))
 
     def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[float, float]:
         """How near a new face ``(128,)`` is to the real one, and to others of the scene; ``inf`` if nobody knows."""
@@ -228,6 +233,16 @@ class Audit:
                 distance = float((new - real).norm())
                 own, others = (distance, others) if other == who else (own, min(others, distance))
         return own, others
+
+
+def _clearest(faces: Faces, which: Tensor) -> Tensor:
+    """The clearest face of everybody, of those in ``which (N,)`` that can be recognized, rows."""
+    chosen: dict[int, int] = {}
+    clear, people = clearness(faces), faces.tracks.tolist()
+    for row in (which & (faces.sizes.amin(1) >= SMALLEST) & (faces.tracks != UNTRACKED)).nonzero()[:, 0].tolist():
+        if people[row] not in chosen or clear[row] > clear[chosen[people[row]]]:
+            chosen[people[row]] = row
+    return torch.tensor(list(chosen.values()), dtype=torch.int64)
 
 
 def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:

@@ -1,34 +1,27 @@
 """Chooses whom people are replaced by before anything is drawn, so that nobody is replaced by somebody who is alike.
 
 Of the personas to whom a seed leads, the first one is taken whose looks at rest, as they are guessed from the style,
-are unlike all that is known of the person. So the choice depends on no picture that is made, and costs next to nothing.
+are unlike all that is known of the person. So the choice depends on no picture that is made.
 
 Such a guess tells only roughly how far the face will be that is made, with other hair, light, pose and expression: the
-``audit`` looks at that. The limit is one that a quarter of all personas pass, so that whoever could tell the style of a
-persona would learn two bits of who is hidden, and three where nobody passes, and the least alike of eight is taken.
+``audit`` looks at that. The limit is one that a quarter of all personas pass (``tests/bench/auditions.py``), so that
+whoever could tell the style of a persona would learn two bits of who is hidden by each choice, or three where nobody
+passes, and the least alike of eight is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
+from anonymizer.generate.personas import Studio
 
 UNLIKE = 0.56  # distance of embeddings of length 1 from which a persona is unlike a person
 CANDIDATES = 8  # personas of whom one is chosen
-
-
-class Styles(Protocol):
-    """Knows personas by their styles, as ``Studio`` does."""
-
-    def styles(self, personas: list[Persona]) -> Tensor:
-        """``(N, 512)``."""
-        ...
 
 
 class Audition:
@@ -38,26 +31,22 @@ class Audition:
         studio: knows their styles.
     """
 
-    def __init__(self, studio: Styles) -> None:
+    def __init__(self, studio: Studio) -> None:
         self._studio, self._likeness = studio, load_likeness()
 
-    def choose(
-        self, personas: Mapping[int, Persona], views: Mapping[int, Tensor], skipped: Mapping[int, int] | None = None
-    ) -> dict[int, int]:
+    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
         """After how many tries somebody is found who is unlike each person: the first one, or the least alike of all.
 
         Args:
             personas: by person, with whom the tries begin; see ``Persona.another``.
             views: by person, embeddings ``(K, 128)`` of the real face, of any length.
-            skipped: by person, how many tries are left out.
         """
-        first = {who: skipped[who] if skipped else 0 for who in personas}
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
             left = [who for who, distances in away.items() if max(distances, default=0) < UNLIKE]
             if not left:
                 break
-            tried = [personas[who].another(first[who] + tries) for who in left]
+            tried = [personas[who].another(tries) for who in left]
             for who, guess in zip(left, self._likeness.guess(self._studio.styles(tried)), strict=True):
                 away[who].append(float((F.normalize(views[who], dim=1) - guess).norm(dim=1).amin()))
-        return {who: first[who] + distances.index(max(distances)) for who, distances in away.items()}
+        return {who: distances.index(max(distances)) for who, distances in away.items()}

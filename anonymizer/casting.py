@@ -27,7 +27,7 @@ class Director:
         secret: what they are drawn from.
         count: of the personas of all; None for one a person.
         subjects: have theirs in all files.
-        audition: chooses those that last; without it, people get the first that there is.
+        audition: chooses those that last, see ``Audit`` for others; without it, people get the first that there is.
     """
 
     def __init__(

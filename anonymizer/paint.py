@@ -118,14 +118,16 @@ class Painter:
         """New faces; those that the audit refuses are drawn again as somebody else."""
         named = audit.named(belief)
         audit.know(frames, kept)
-        layers, outcomes = self._draw(frames, belief, audit.cast(frames, named.faces, personas))
+        layers, outcomes = self._draw(frames, belief, self._cast(audit, frames, named.faces, personas))
         done = self._lay(frames, layers, spared, len(belief.faces))
         outcomes, again, figures = self._judge(audit, frames, done, named, outcomes)
         while again.any():
             rows = again.nonzero()[:, 0]
             part = named.of(rows)
             redrawn, redone = self._draw(
-                frames, belief.of(rows), audit.cast(frames, part.faces, [personas[row] for row in rows.tolist()])
+                frames,
+                belief.of(rows),
+                self._cast(audit, frames, part.faces, [personas[row] for row in rows.tolist()]),
             )
             layers = [patches[~torch.isin(patches.face, rows)] for patches in layers]
             layers += [replace(patches, face=rows[patches.face]) for patches in redrawn]
@@ -135,6 +137,10 @@ class Painter:
             for row, outcome in zip(rows.tolist(), redone, strict=True):
                 outcomes[row] = outcome
         return done, outcomes, figures
+
+    def _cast(self, audit: Audit, frames: Frames, faces: Faces, personas: list[Persona]) -> list[Persona]:
+        with self._clock("audit"):
+            return audit.cast(frames, faces, personas)
 
     def _judge(
         self, audit: Audit, frames: Frames, done: Frames, belief: Belief, outcomes: list[Outcome]

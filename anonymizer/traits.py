@@ -1,7 +1,7 @@
 """Reads how old, of which gender and of what skin colour a face seems, so that the new face suits the head.
 
-A linear regression on what dlib's recognizer sees, which has learnt to look from real faces of all kinds; fitted to
-synthetic faces by ``generate/fit_likeness.py``. Only steps of a coarse scale are kept, and nothing of what is in doubt:
+A linear regression on what dlib's recognizer sees, which was trained on real faces, and on their colour; fitted to
+synthetic faces by ``generate/fit_traits.py``. Only steps of a coarse scale are kept, and no gender that is in doubt:
 who sees the new face learns no more of the old one than these. What it says is how a face looks to it in one picture,
 and no fact about a person.
 """
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from math import isnan
+from math import inf, isnan
 
 import cv2
 import safetensors.torch
@@ -31,9 +31,9 @@ from anonymizer.networks.dlib_resnet import EMBEDDING
 TRAITS = ("age", "man", "skin", "glasses")  # years; -1 to 1; typology angle in degrees; -1 to 1
 MIDDLE = slice(CHIP // 3, -CHIP // 3)  # of chips, where there is mostly skin
 SMALLEST = 24  # pixels, the shorter side of a face that is read
-AGES = {13.0: 9.0, 30.0: 25.0, 45.0: 37.0, 60.0: 52.0, 200.0: 66.0}  # years below which these stand for an age
+AGES = {13.0: 9.0, 30.0: 25.0, 45.0: 37.0, 60.0: 52.0, inf: 66.0}  # years below which these stand for an age
 # typology angle in degrees below which these stand for a skin colour: dark, brown, tan, intermediate, light
-SKINS = {-30.0: -40.0, 10.0: -10.0, 28.0: 19.0, 41.0: 35.0, 181.0: 55.0}
+SKINS = {-30.0: -40.0, 10.0: -10.0, 28.0: 19.0, 41.0: 35.0, inf: 55.0}
 CHROMA = slice(EMBEDDING + 1, EMBEDDING + 3)  # of what there is to ``see``
 COLOURLESS = 3.0  # chroma, of CIELAB, of a face in a picture without colours
 CERTAIN = 0.2  # of 1, how much a face must seem to be a man's, or a woman's

@@ -17,13 +17,13 @@ CURVE = np.geomspace(1e-4, 1, 41)
 ATTACKS = {
     "originals": "nothing is anonymized: what the recognizer can do",
     "naive": "anonymized photographs are compared with originals",
-    "without the audit": "as naive; the program does not look at what it made",
+    "without the audit": "as naive; the program takes the first persona, and does not look at what it made",
     "parrot": "the gallery is anonymized too, by the same program, without the key",
     "retrained threshold": "as naive; the threshold is set on anonymized photographs of strangers",
 }
 """Who tries to know people again, and how. In all but the last two, the threshold is set on originals of strangers."""
 FEWEST = 30  # people of whom a group must be
-WORN, NOT_WORN = 0.0, -0.4  # of glasses, from where there mostly are any, and up to where there are none
+WORN, NOT_WORN = 0.0, -0.4  # of glasses, where they were ordered 1 and -1: surely some, surely none
 
 Mask = NDArray[np.bool_]
 Embedded = Mapping[str, Embeddings]

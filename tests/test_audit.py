@@ -1,7 +1,7 @@
 """The audit: who does not pass gets another persona, or is covered, and the run says so."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcome
 from anonymizer.audit import EVERY, SAME, TRIES, WISHES, Audit, unchanged
-from anonymizer.audition import CANDIDATES
+from anonymizer.audition import Audition
 from anonymizer.batches import Patches
 from anonymizer.detect import Both
 from anonymizer.errors import LeakError
 from anonymizer.face_model import features, load_face_model
-from anonymizer.generate.base import Persona
+from anonymizer.generate.base import MADE, Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Portrait
 from anonymizer.geometry import cut_patches
@@ -259,7 +259,7 @@ def test_the_least_alike_is_shown_if_nobody_is_unlike(picture: Tensor) -> None:
     belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
     after, again, shown = Frames(before.pixels.flip(1, 2), before.times), torch.ones(1), []
     personas = [Persona(1), Persona(2)]
-    others = [personas[0].another(CANDIDATES * number) for number in range(1, 1 + WISHES)]
+    others = [personas[0].another(number) for number in range(1, 1 + WISHES)]
     tries = [persona.seed for persona in (personas[0], *others)]
     while again[0]:
         shown.append(tries.index(audit.cast(before, belief.faces, personas)[0].seed))
@@ -282,6 +282,89 @@ def test_how_often_faces_are_looked_at_is_bounded(picture: Tensor) -> None:
     recognizer = Scripted(torch.stack([ONE, OTHER]), FAR)
     judge(recognizer, picture, torch.tensor([0, 0]), moving=True, seconds=10)
     assert recognizer.looks == 2 * (1 + 10 // EVERY)
+
+
+class Third(Audition):
+    """Takes the third persona of everybody."""
+
+    def __init__(self) -> None:
+        self.asked: list[set[int]] = []
+
+    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
+        self.asked.append({*personas})
+        assert personas.keys() == views.keys()
+        return dict.fromkeys(personas, 2)
+
+
+class Known:
+    """A recognizer that knows real people, by track."""
+
+    def embed(self, frames: Frames, faces: Faces, crops: Tensor) -> Tensor:
+        return torch.eye(128)[faces.tracks]
+
+
+PAIR = [Persona(1), Persona(2)]
+
+
+def cast(audit: Audit, picture: Tensor, seen: tuple[bool, bool] = (True, True)) -> list[Persona]:
+    faces = replace(face_of_noise(torch.tensor([0, 0])), seen=torch.tensor(seen))
+    return audit.cast(still(picture), faces, PAIR)
+
+
+def test_who_can_be_told_is_auditioned_once(picture: Tensor) -> None:
+    audition = Third()
+    audit = Audit(Known(), moving=True, audition=audition)  # type: ignore[arg-type]
+    for _ in range(2):
+        assert cast(audit, picture) == [persona.another(2) for persona in PAIR]
+    assert [asked for asked in audition.asked if asked] == [{0, 1}]
+
+
+def test_who_is_only_assumed_is_auditioned_when_seen(picture: Tensor) -> None:
+    audit = Audit(Known(), moving=True, audition=Third())  # type: ignore[arg-type]
+    assert cast(audit, picture, (True, False)) == [PAIR[0].another(2), PAIR[1]]
+    assert cast(audit, picture) == [persona.another(2) for persona in PAIR]
+
+
+def test_who_was_shown_keeps_the_persona(picture: Tensor) -> None:
+    audit = Audit(Scripted(torch.eye(128)[:2], FAR), moving=True, audition=Third())  # type: ignore[arg-type]
+    assert cast(audit, picture, (False, False)) == PAIR
+    before, belief = still(picture), Belief.blind(face_of_noise(torch.tensor([0, 0])))
+    judged, _, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
+    assert judged == [*MADE]
+    assert cast(audit, picture) == PAIR
+
+
+def test_who_stays_at_times_is_auditioned_all_the_same(picture: Tensor) -> None:
+    audit = Audit(Known(), moving=True, audition=Third())  # type: ignore[arg-type]
+    audit.know(still(picture), face_of_noise(torch.tensor([0, 0])))
+    assert cast(audit, picture) == [persona.another(2) for persona in PAIR]
+
+
+def test_who_is_refused_is_auditioned_again(picture: Tensor) -> None:
+    recognizer = Scripted(torch.stack([ONE, OTHER]), torch.stack([ONE, FAR[1]]))
+    audit = Audit(recognizer, moving=False, audition=Third())  # type: ignore[arg-type]
+    belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
+    assert audit.cast(before, belief.faces, PAIR) == [persona.another(2) for persona in PAIR]
+    recognizer.embed(before, belief.faces, PLAIN)  # nobody has looked at new faces yet
+    _, again, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
+    assert again.tolist() == [True, False]
+    assert audit.cast(before, belief.faces, PAIR) == [PAIR[0].another(1).another(2), PAIR[1].another(2)]
+
+
+def test_personas_that_last_are_not_auditioned(picture: Tensor) -> None:
+    audit = Audit(Known(), moving=True, lasting=True, audition=Third())  # type: ignore[arg-type]
+    assert cast(audit, picture) == PAIR
+
+
+def test_pictures_and_videos_are_auditioned(anonymizer: Anonymizer, picture: Tensor) -> None:
+    audition = Third()
+    anonymizer._audition = audition
+    anonymizer.stills(still(picture))
+    assert {0, 1} in audition.asked
+    audition.asked.clear()
+    shots = Frames(picture.expand(8, -1, -1, -1), tuple(Fraction(number, 25) for number in range(8)))
+    assert list(anonymizer.stream([shots]))
+    assert any(len(asked) == 2 for asked in audition.asked)
 
 
 class Blind:

@@ -31,6 +31,7 @@ from pipelines.segments import Agree, Render, Track
 from pipelines.split import Split, split
 
 CPU = torch.device("cpu")
+OTHERS = 2_000_000  # seeds from here on are of people to whom nothing was fitted
 ANNA, BEN = Persona(1), Persona(2)
 ME = F.one_hot(torch.tensor(0), 128).float()
 
@@ -60,7 +61,7 @@ class Stage:
 
 
 def choose(stage: Stage, *personas: Persona, views: Tensor = ME[None]) -> list[int]:
-    audition = Audition(stage)
+    audition = Audition(stage)  # type: ignore[arg-type]
     audition._likeness = stage  # type: ignore[assignment]
     tries = audition.choose(dict(enumerate(personas)), dict.fromkeys(range(len(personas)), views))
     return [tries[number] for number in range(len(personas))]
@@ -79,13 +80,6 @@ def test_the_least_alike_of_those_tried_if_nobody_is_unlike() -> None:
     assert choose(stage, ANNA) == [2]
     assert len(stage.asked) == CANDIDATES
     assert len({persona.seed for [persona] in stage.asked}) == CANDIDATES
-
-
-def test_tries_may_be_left_out() -> None:
-    stage = Stage({ANNA: [0.9, 0.3, 0.2, 0.8], BEN: [0.1, 0.9]})
-    audition = Audition(stage)
-    audition._likeness = stage  # type: ignore[assignment]
-    assert audition.choose({0: ANNA, 1: BEN}, {0: ME[None], 1: ME[None]}, {0: 1, 1: 0}) == {0: 3, 1: 1}
 
 
 def test_people_are_tried_together_and_get_what_they_get_alone() -> None:
@@ -115,15 +109,16 @@ def embedded(studio: Studio, recognizer: Recognizer, personas: Sequence[Persona]
 
 def test_guesses_tell_who_is_alike(studio: Studio) -> None:
     """All networks: distances between people and strangers, guessed for these and measured."""
-    drawn = embedded(studio, Recognizer(CPU), [Persona(number) for number in range(24)])
-    guessed = load_likeness().guess(studio.styles([Persona(number) for number in range(12)]))
+    people = [Persona(OTHERS + number) for number in range(24)]
+    drawn = embedded(studio, Recognizer(CPU), people)
+    guessed = load_likeness().guess(studio.styles(people[:12]))
     measured, told = (torch.cdist(drawn[12:], looks).flatten() for looks in (drawn[:12], guessed))
-    assert torch.corrcoef(torch.stack([measured, told]))[0, 1] > 0.7
+    assert torch.corrcoef(torch.stack([measured, told]))[0, 1] > 0.8
 
 
 def test_nobody_is_replaced_by_a_likeness(studio: Studio) -> None:
     """All networks: of people who look like their first personas, alone and together."""
-    recognizer, personas = Recognizer(CPU), {number: Persona(number) for number in range(4)}
+    recognizer, personas = Recognizer(CPU), {number: Persona(OTHERS + number) for number in range(4)}
     views = dict(zip(personas, embedded(studio, recognizer, [*personas.values()])[:, None], strict=True))
     audition = Audition(studio)
     tries = audition.choose(personas, views)
@@ -140,9 +135,7 @@ class Always(Audition):
     def __init__(self) -> None:
         self.known: list[set[int]] = []
 
-    def choose(
-        self, personas: Mapping[int, Persona], views: Mapping[int, Tensor], skipped: Mapping[int, int] | None = None
-    ) -> dict[int, int]:
+    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
         assert personas.keys() == views.keys()
         self.known.append(set(personas))
         return dict.fromkeys(personas, 2)

@@ -38,7 +38,7 @@ def reader() -> TraitReader:
 def pictures(studio: Studio) -> Frames:
     """People who were drawn to look as ``WANTED``."""
     neutral = tuple(load_condition().neutral.tolist())
-    orders = [Order(Persona(seed, look.attributes), neutral, 256) for seed, look in enumerate(WANTED, start=21)]
+    orders = [Order(Persona(seed, look.attributes), neutral, 256) for seed, look in enumerate(WANTED, start=2_000_021)]
     return stills(torch.stack([portrait.pixels for portrait in studio.portraits(orders, keep=False)]))
 
 
@@ -86,14 +86,20 @@ def test_what_is_not_asked_for_is_not_read(pictures: Frames, faces: Faces) -> No
     assert TraitReader((), recognizer).read(pictures, faces) == [UNKNOWN] * len(faces)
 
 
-def test_small_and_unseen_faces_and_noise_are_left_to_chance(
-    reader: TraitReader, pictures: Frames, faces: Faces
-) -> None:
+def test_small_unseen_and_blurred_faces_are_left_to_chance(reader: TraitReader, pictures: Frames, faces: Faces) -> None:
     middle = faces.boxes.reshape(-1, 2, 2).mean(1).repeat(1, 2)
     half = torch.tensor([-1.0, -1, 1, 1]) * (SMALLEST / 2 - 1)
     assert reader.read(pictures, replace(faces, boxes=middle + half)) == [UNKNOWN] * len(faces)
     assert reader.read(pictures, replace(faces, seen=torch.zeros_like(faces.seen))) == [UNKNOWN] * len(faces)
     assert reader.read(pictures, Faces.none()) == []
+    grey = Frames(torch.full_like(pictures.pixels, 128), pictures.times)
+    assert reader.read(grey, faces) == [UNKNOWN] * len(faces)
+
+
+def test_whatever_is_read_lies_on_the_scales(reader: TraitReader) -> None:
+    for far in (-1e4, 1e4):
+        look = reader._look({"age": far, "man": far, "skin": far, "glasses": far})
+        assert (look.age, look.skin) in {(9.0, -40.0), (66.0, 55.0)}
 
 
 class Detector:

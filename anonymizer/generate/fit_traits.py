@@ -20,19 +20,18 @@ from anonymizer.face_model import features
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Gender, Look
 from anonymizer.generate.personas import SKETCH, Order, Studio, stills, whole_pictures
+from anonymizer.generate.sample_portraits import BATCH, KEPT, TRUNCATION
 from anonymizer.generate.spoil import relight
 from anonymizer.generate.training import Samples, collect
 from anonymizer.identity import Recognizer
 from anonymizer.mesh import MeshEstimator
 from anonymizer.traits import TRAITS, Reading, see
 
-BATCH, KEPT = 4, 200  # portraits that are drawn together, and after which they are kept
-TRUNCATION = 0.7
 AGE, SKIN = (12, 75), (-40, 58)  # all within what the generator draws well
 YAW, PITCH, MOUTH = (-25, 25), (-10, 10), (0, 0.3)
 GLASSES, BEARDS = 0.25, 0.35  # how many wear them, of all and of men
 LIGHT = 0.5  # share of the change of light: most photographs of faces are well exposed
-RIDGE = 0.5
+RIDGE = 0.005  # of the variance of each number
 LEFT_OUT = 5  # every how many of the people is left out
 
 
@@ -65,7 +64,7 @@ def fit(seen: Tensor, traits: Tensor) -> Reading:
     """Ridge regression, of standardized numbers."""
     mean, spread, usual = seen.mean(0), seen.std(0), traits.mean(0)
     given = (seen - mean) / spread
-    gram = given.T @ given + RIDGE * len(seen) / 100 * torch.eye(given.shape[1])
+    gram = given.T @ given + RIDGE * len(seen) * torch.eye(given.shape[1])
     slopes = torch.linalg.solve(gram, given.T @ (traits - usual)) / spread[:, None]
     return Reading(mean, slopes.contiguous(), usual)
 
@@ -86,10 +85,10 @@ def main(people: Path, count: int) -> None:
     read = fit(seen[~left_out], traits[~left_out]).read(seen[left_out])
     for name, told, known in zip(TRAITS, read.T, traits[left_out].T, strict=True):
         alike = float(torch.corrcoef(torch.stack([told, known]))[0, 1])
-        click.echo(
-            f"{name}: held-out correlation {alike:.2f}, off by {(told - known).abs().mean():.2f}, "
-            f"of the same sign {(told * known > 0).float().mean():.1%}"
-        )
+        right = (told * known > 0).float().mean()
+        click.echo(f"{name}: held-out correlation {alike:.2f}, off by {(told - known).abs().mean():.2f}")
+        if known.unique().numel() == 2:
+            click.echo(f"{name}: right of {right:.1%}")
     arrays = {name: value.contiguous() for name, value in vars(fit(seen, traits)).items()}
     safetensors.torch.save_file(arrays, Path(__file__).parents[1] / "traits.safetensors")
 

@@ -67,8 +67,8 @@ class Signals:
             }
             for name, values in measured.items():
                 rows.setdefault(name, []).append(values.double().numpy())
-            means = self._reader.measure(frames, belief.faces[row : row + 1])[0]
-            seem.append(means[[TRAITS.index("man"), TRAITS.index("age")]].double().numpy())
+            seen = self._reader.measure(frames, belief.faces[row : row + 1])[0]
+            seem.append(seen[[TRAITS.index("man"), TRAITS.index("age")]].double().numpy())
         return {name: np.stack(values) for name, values in rows.items()}, np.stack(seem)
 
 
