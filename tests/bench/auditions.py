@@ -1,0 +1,104 @@
+"""How well it is guessed who is unlike whom, and what people seem like: ``python tests/bench/auditions.py FOLDER``.
+
+FOLDER holds photographs of people by name, as Labeled Faces in the Wild (``NAME_0001.jpg``). Prints how distances
+between real people and personas, as guessed from styles, go with those of portraits that were drawn; which share of
+personas an audition takes at once; and how often two photographs of a person, mostly years apart, are read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import Anonymizer, Config
+from anonymizer.audition import UNLIKE
+from anonymizer.face_model import features
+from anonymizer.generate.base import Persona
+from anonymizer.generate.likeness import load_likeness
+from anonymizer.generate.looks import Gender, Look
+from anonymizer.generate.personas import SKETCH, Studio, stills, whole_pictures
+from anonymizer.identity import PLAIN, Recognizer
+from anonymizer.mesh import MeshEstimator
+from anonymizer.traits import CERTAIN, TRAITS, TraitReader
+from pipelines.identities import batches, people_in
+from pipelines.views import nearest
+
+CPU = torch.device("cpu")
+FIRST, BATCH = 3_000_000, 8  # seed of the first persona: of people to whom nothing was fitted; portraits drawn together
+AGES = (25.0, 37.0, 52.0, 66.0)
+
+
+def people(paths: Sequence[Path], anonymizer: Anonymizer, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
+    """Embeddings of length 1 ``(P, 128)`` and ``TRAITS`` ``(P, 4)`` of whom photographs show; NaN where nobody is."""
+    reader, looks, traits = TraitReader((), recognizer), [], []
+    for frames in batches(paths, 1):
+        faces = anonymizer.inspect(frames)
+        face = faces[nearest(faces, frames).clamp(min=0)] if len(faces) else faces
+        looks.append(
+            F.normalize(recognizer.embed(frames, face, PLAIN), dim=1) if len(face) else torch.full((1, 128), torch.nan)
+        )
+        traits.append(reader.measure(frames, face) if len(face) else torch.full((1, len(TRAITS)), torch.nan))
+    return torch.cat(looks), torch.cat(traits)
+
+
+def personas(count: int, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
+    """Embeddings ``(N, 128)`` of people who do not exist, as guessed, and of their portraits."""
+    studio = Studio(CPU, MeshEstimator(CPU), Config().generate.truncation, BATCH)
+    guessed, drawn = [], []
+    for start in range(0, count, BATCH):
+        some = [persona(number) for number in range(start, min(count, start + BATCH))]
+        portraits = studio.at_rest(some)
+        points = torch.stack([portrait.points for portrait in portraits])
+        faces = replace(whole_pictures(len(some), SKETCH), landmarks=features(points))
+        frames = stills(torch.stack([portrait.pixels for portrait in portraits]))
+        guessed.append(load_likeness().guess(studio.styles(some)))
+        drawn.append(F.normalize(recognizer.embed(frames, faces), dim=1))
+    return torch.cat(guessed), torch.cat(drawn)
+
+
+def persona(number: int) -> Persona:
+    """One of all ages and genders in turn."""
+    gender: Gender = "man" if number % 2 else "woman"
+    return Persona(FIRST + number, Look(age=AGES[number // 2 % len(AGES)], gender=gender).attributes)
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    """Of two equally long vectors."""
+    return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--people", "count", type=int, help="At most so many; all by default.")
+@click.option("--personas", "drawn", default=200)
+@torch.inference_mode()
+def main(folder: Path, count: int | None, drawn: int) -> None:
+    """Measure with photographs in FOLDER."""
+    anonymizer, recognizer = Anonymizer(Config()), Recognizer(CPU)
+    known = [person for person in people_in(folder, count) if person.gallery]
+    looks, one = people([person.probe for person in known], anonymizer, recognizer)
+    _, other = people([person.gallery for person in known if person.gallery], anonymizer, recognizer)
+    guessed, shown = personas(drawn, recognizer)
+    told, measured = (torch.cdist(looks[looks.isfinite().all(1)], faces) for faces in (guessed, shown))
+    alike = torch.tensor([correlation(*pair) for pair in zip(told, measured, strict=True)])
+    click.echo(f"{len(told)} people and {drawn} personas: guessed and measured distances to a person correlate by")
+    click.echo(f"{alike.mean():.2f}; of the guesses {(told >= UNLIKE).float().mean():.0%} are {UNLIKE} or more")
+    both = one.isfinite()[:, 0] & other.isfinite()[:, 0]
+    (man, age), (man_then, age_then) = (
+        (read[both, TRAITS.index("man")], read[both, TRAITS.index("age")]) for read in (one, other)
+    )
+    sure, same = (man.abs() >= CERTAIN) & (man_then.abs() >= CERTAIN), (man * man_then > 0).float()
+    click.echo(f"two photographs of {len(man)} people: gender alike in {same.mean():.1%}, and where both are sure")
+    click.echo(
+        f"({sure.float().mean():.0%}) in {same[sure].mean():.1%}; ages correlate by {correlation(age, age_then):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
