@@ -33,7 +33,7 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.audit_figures import NOTHING, AuditFigures
-from anonymizer.audition import Audition
+from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
@@ -106,7 +106,7 @@ class Audit:
             return list(personas)
         self._meet(frames, faces)
         first = dict(zip(people, personas, strict=True))
-        new = {who: first[who].another(self._tries[who]) for who in first if who not in self._worn}
+        new = {who: first[who].another(CANDIDATES * self._tries[who]) for who in first if who not in self._worn}
         self._worn |= self._auditioned(new)
         return [self._worn[who] for who in people]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcome
 from anonymizer.audit import EVERY, SAME, TRIES, WISHES, Audit, unchanged
-from anonymizer.audition import Audition
+from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import Patches
 from anonymizer.detect import Both
 from anonymizer.errors import LeakError
@@ -259,7 +259,7 @@ def test_the_least_alike_is_shown_if_nobody_is_unlike(picture: Tensor) -> None:
     belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
     after, again, shown = Frames(before.pixels.flip(1, 2), before.times), torch.ones(1), []
     personas = [Persona(1), Persona(2)]
-    others = [personas[0].another(number) for number in range(1, 1 + WISHES)]
+    others = [personas[0].another(CANDIDATES * number) for number in range(1, 1 + WISHES)]
     tries = [persona.seed for persona in (personas[0], *others)]
     while again[0]:
         shown.append(tries.index(audit.cast(before, belief.faces, personas)[0].seed))
@@ -348,7 +348,7 @@ def test_who_is_refused_is_auditioned_again(picture: Tensor) -> None:
     recognizer.embed(before, belief.faces, PLAIN)  # nobody has looked at new faces yet
     _, again, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
     assert again.tolist() == [True, False]
-    assert audit.cast(before, belief.faces, PAIR) == [PAIR[0].another(1).another(2), PAIR[1].another(2)]
+    assert audit.cast(before, belief.faces, PAIR) == [PAIR[0].another(CANDIDATES).another(2), PAIR[1].another(2)]
 
 
 def test_personas_that_last_are_not_auditioned(picture: Tensor) -> None:
