@@ -17,9 +17,11 @@ from anonymizer import light, weights
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.face_model import load_face_model
+from anonymizer.generate.bare import bare
 from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import ATTRIBUTES, FLAWS, Wanted, load_condition
 from anonymizer.generate.heads import SIZES, EarlyExit
+from anonymizer.generate.looks import Look
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
@@ -61,15 +63,24 @@ class Studio:
         estimator: measures each portrait.
         truncation: see ``GenerateConfig``.
         batch_size: portraits that are drawn together.
+        heads: whether portraits have hair and what else is around a face; faces that go onto other heads have none.
     """
 
-    def __init__(self, device: torch.device, estimator: MeshEstimator, truncation: float, batch_size: int) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        estimator: MeshEstimator,
+        truncation: float,
+        batch_size: int,
+        *,
+        heads: bool = True,
+    ) -> None:
         self._mapping = weights.load("mapping")
         self._synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
         self._engines: dict[int, engines.Engine] = {}
         self._condition, self._model = load_condition(), load_face_model()
         self._device, self._estimator = device, estimator
-        self._truncation, self._batch_size = truncation, batch_size
+        self._truncation, self._batch_size, self._heads = truncation, batch_size, heads
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
         self._bytes = 0
 
@@ -109,7 +120,8 @@ class Studio:
         if size < SKETCH:
             pictures = F.avg_pool2d(torch.stack([sketch.pixels for sketch in sketches]), SKETCH // size)
         else:
-            pictures = self._picture(torch.stack([sketch.style for sketch in sketches]), size)
+            points = torch.stack([sketch.points for sketch in sketches]) * (size / SKETCH)
+            pictures = self._finished(self._picture(torch.stack([sketch.style for sketch in sketches]), size), points)
         return [
             sketch._replace(pixels=picture, points=sketch.points * (size / SKETCH))
             for sketch, picture in zip(sketches, pictures, strict=True)
@@ -147,6 +159,7 @@ class Studio:
         frames = stills(picture)
         measure = self._estimator.measure if exact else self._estimator.estimate
         points = measure(frames, whole_pictures(len(w), SKETCH)).points
+        picture = self._finished(picture, points)
         shades = light.measure(picture.cpu(), points[..., :2] / SKETCH, self._model.normals(points))
         return [Portrait(*row) for row in zip(picture, points, shades, w, strict=True)]
 
@@ -154,6 +167,9 @@ class Studio:
     def _picture(self, w: Tensor, size: int) -> Tensor:
         """``(N, 3, size, size)`` in 0..1, of styles ``w (N, 512)``."""
         return ((self._engine(size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
+
+    def _finished(self, pictures: Tensor, points: Tensor) -> Tensor:
+        return pictures if self._heads else bare(pictures, points, self._model)
 
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""
@@ -169,6 +185,7 @@ class Studio:
         noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
         wanted = _numbers(persona.attributes)
+        wanted = torch.where(wanted.isnan(), _numbers(Look(glasses=False).attributes), wanted)
         excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
         allowed = [wanted[place] > self._condition.usual[place] for place in SOUGHT]
         excess[:, FLAWED] *= 1 - torch.stack(allowed).float()
