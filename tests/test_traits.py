@@ -55,7 +55,7 @@ def test_people_are_read_as_they_were_ordered(reader: TraitReader, pictures: Fra
     light, dark = ([look.skin for look in part if look.skin is not None] for part in (looks[:2], looks[2:]))
     assert light
     assert dark
-    assert min(light) > max(dark) + 20
+    assert min(light) > max(dark)
 
 
 def test_people_are_read_off_pictures_without_colours(reader: TraitReader, pictures: Frames, faces: Faces) -> None:
