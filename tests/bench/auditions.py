@@ -1,8 +1,12 @@
-"""How well it is guessed who is unlike whom, and what people seem like: ``python tests/bench/auditions.py FOLDER``.
+"""How well it is guessed who is unlike whom, and what people seem like.
+
+``python tests/bench/auditions.py FOLDER [--ages MODEL]``
 
 FOLDER holds photographs of people by name, as Labeled Faces in the Wild (``NAME_0001.jpg``). Prints how distances
 between real people and personas, as guessed from styles, go with those of portraits that were drawn; which share of
-personas an audition takes at once; and how often two photographs of a person, mostly years apart, are read alike.
+personas an audition takes at once; and how often two photographs of a person, mostly years apart, are read alike. With
+MODEL, the folder ``model`` of the npm package ``@vladmandic/face-api``, also how much older real faces are read than a
+network sees them that learnt from real faces.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from torch import Tensor
 from anonymizer import Anonymizer, Config
 from anonymizer.audition import UNLIKE
 from anonymizer.face_model import features
+from anonymizer.generate.age_gender import SIZE, AgeGender, load
+from anonymizer.generate.attributes import crops
 from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.looks import Gender, Look
@@ -45,6 +51,18 @@ def people(paths: Sequence[Path], anonymizer: Anonymizer, recognizer: Recognizer
         )
         traits.append(reader.measure(frames, face) if len(face) else torch.full((1, len(TRAITS)), torch.nan))
     return torch.cat(looks), torch.cat(traits)
+
+
+def years(paths: Sequence[Path], anonymizer: Anonymizer, network: AgeGender) -> Tensor:
+    """Apparent ages ``(P,)``; NaN where nobody is."""
+    estimator, ages = MeshEstimator(CPU), []
+    for frames in batches(paths, 1):
+        faces = anonymizer.inspect(frames)
+        face = faces[nearest(faces, frames).clamp(min=0)] if len(faces) else faces
+        points = estimator.estimate(frames, face).points[..., :2]
+        picture = frames.pixels.permute(0, 3, 1, 2).float() / 255
+        ages.append(network(crops(picture, points, SIZE))[0, 0] if len(face) else torch.tensor(torch.nan))
+    return torch.stack(ages)
 
 
 def personas(count: int, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
@@ -77,8 +95,9 @@ def correlation(a: Tensor, b: Tensor) -> float:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--people", "count", type=int, help="At most so many; all by default.")
 @click.option("--personas", "drawn", default=200)
+@click.option("--ages", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @torch.inference_mode()
-def main(folder: Path, count: int | None, drawn: int) -> None:
+def main(folder: Path, count: int | None, drawn: int, ages: Path | None) -> None:
     """Measure with photographs in FOLDER."""
     anonymizer, recognizer = Anonymizer(Config()), Recognizer(CPU)
     known = [person for person in people_in(folder, count) if person.gallery]
@@ -98,6 +117,14 @@ def main(folder: Path, count: int | None, drawn: int) -> None:
     click.echo(
         f"({sure.float().mean():.0%}) in {same[sure].mean():.1%}; ages correlate by {correlation(age, age_then):.2f}"
     )
+    if ages:
+        seen = years([person.probe for person in known], anonymizer, load(ages))
+        for name, some in (("women", one[:, TRAITS.index("man")] < 0), ("men", one[:, TRAITS.index("man")] > 0)):
+            clear = some & seen.isfinite()
+            read = one[clear, TRAITS.index("age")]
+            more = (read - seen[clear]).mean()
+            click.echo(f"{name}, {len(read)}: read as {read.mean():.0f} years old on average, {more:.0f} more than")
+            click.echo(f"face-api sees; correlation {correlation(read, seen[clear]):.2f}")
 
 
 if __name__ == "__main__":
