@@ -40,6 +40,7 @@ from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.dlib_resnet import EMBEDDING
 from anonymizer.networks.occlusion_net import SIZE
+from anonymizer.occlusion import visible
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
@@ -56,7 +57,7 @@ ROWS, ACROSS = 4, 4  # cells
 LIGHT = 5  # pixels: what is larger is light and shade
 DETAIL = 0.004  # of 1, standard deviation of what is finer, from which a cell tells anything
 ALIKE, CELLS = 0.96, 3  # correlation from which a cell is the same, and how many of them are one too many
-HIDDEN = 0.3  # chance from which something stands before the face
+HIDDEN = 0.1  # of 1, how much of what stands before the face may show in a cell that tells anything
 
 REFUSED = (Outcome.UNCHANGED, Outcome.SIMILAR)
 
@@ -272,10 +273,11 @@ def _cells(pictures: Tensor) -> Tensor:
 
 
 def _hidden(belief: Belief, to_patch: Tensor) -> Tensor:
-    """The chance that something stands before the face, in patches ``(N, 1, GRID, GRID)``."""
+    """How much of what stands before faces shows in patches ``(N, 1, GRID, GRID)``."""
     crops = crop_of_mesh(belief.meshes.points.nan_to_num())
     to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
     line = torch.arange(GRID) + 0.5
     places = torch.cartesian_prod(line, line).flip(1).expand(len(to_patch), -1, -1)
     places = geometry.apply_affine(to_crop, geometry.apply_affine(geometry.invert_affine(to_patch), places))
-    return geometry.sample(belief.before.float() / 255, places / SIZE)[:, 0].reshape(-1, 1, GRID, GRID)
+    shown = visible(belief, torch.arange(len(belief.faces)))
+    return geometry.sample(shown, places / SIZE)[:, 0].reshape(-1, 1, GRID, GRID)

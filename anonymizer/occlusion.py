@@ -55,8 +55,7 @@ class OcclusionEstimator:
         before = belief.before.clone()
         rows = self._clear(frames, belief).nonzero()[:, 0]
         if len(rows):
-            crops = crop_of_mesh(belief.meshes.points[rows])
-            to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
+            to_crop = _to_crop(belief.meshes.points[rows])
             pictures = geometry.cut_patches(frames.pixels, belief.faces.frame[rows], to_crop, SIZE)
             before[rows] = (self._network(pictures).sigmoid().nan_to_num(0) * 255).round().byte().cpu()
         return before
@@ -85,23 +84,36 @@ def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
     Returns:
         The patches, less opaque there.
     """
-    before = ((belief.before[rows] / 255 - LIKELY) / (SURE - LIKELY)).clamp(0, 1)
-    chosen = (before.amax((1, 2, 3)) > 0).nonzero()[:, 0]
+    before = visible(belief, rows)
+    chosen = before.any((1, 2, 3)).nonzero()[:, 0]
     if not len(chosen):
         return patches
     before, rows, opaque = before[chosen], rows[chosen], patches[chosen]
-    points = belief.meshes.points[rows]
-    crops = crop_of_mesh(points)
-    to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
-    flat = geometry.apply_affine(to_crop, points[..., :2])
-    faces = _outlines(flat)
-    turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE[0]
-    before = _from_outside(before * _ringed(faces, flat, turned), faces)
-    before *= _believed(before, flat, faces)[:, None, None, None]
+    to_crop = _to_crop(belief.meshes.points[rows])
     through = _moved(before.to(opaque.alpha.device), to_crop, opaque) * (1 - _others(belief.faces, rows, opaque))
     alpha = patches.alpha.clone()
     alpha[chosen] *= 1 - through
     return replace(patches, alpha=alpha)
+
+
+def visible(belief: Belief, rows: Tensor) -> Tensor:
+    """How much of what is before faces ``rows (N,)`` shows, in crops of meshes: ``(N, 1, SIZE, SIZE)``, 0 to 1."""
+    before = ((belief.before[rows] / 255 - LIKELY) / (SURE - LIKELY)).clamp(0, 1)
+    some = before.any((1, 2, 3)).nonzero()[:, 0]
+    if len(some):
+        points = belief.meshes.points[rows[some]]
+        flat = geometry.apply_affine(_to_crop(points), points[..., :2])
+        faces = _outlines(flat)
+        turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE[0]
+        reaching = _from_outside(before[some] * _ringed(faces, flat, turned), faces)
+        before[some] = reaching * _believed(reaching, flat, faces)[:, None, None, None]
+    return before
+
+
+def _to_crop(points: Tensor) -> Tensor:
+    """From the picture into the crops of meshes ``(N, 468, 3)``: ``(N, 2, 3)``."""
+    crops = crop_of_mesh(points)
+    return geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
 
 
 def _outlines(points: Tensor) -> Tensor:

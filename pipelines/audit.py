@@ -106,7 +106,7 @@ COLUMNS = ("file", "frames", "faces", *Verdict, "nearest", "besides")
 
 
 def audit(original: Path, result: Path, step: int, device: str) -> Iterator[Audited]:
-    """Compare two files, or two folders with files of the same names.
+    """Compare two files, or two folders with files of the same names. What else there is in the second folder is named.
 
     Args:
         original: the photograph, video or folder that was anonymized.
@@ -114,9 +114,13 @@ def audit(original: Path, result: Path, step: int, device: str) -> Iterator[Audi
         step: compare every n-th frame of videos.
         device: where the networks run.
     """
-    comparison = Comparison(device)
+    comparison, seen = Comparison(device), set()
     for source, counterpart in pairs(original, result):
+        seen.add(counterpart)
         yield _audited(source, counterpart, comparison, step)
+    for source in find([result]).sources if result.is_dir() else ():
+        if source.kind is not Kind.FILE and source.path not in seen:
+            yield Audited("-", source.name, error="there is no original of it")
 
 
 def pairs(original: Path, result: Path) -> Iterator[tuple[Source, Path | None]]:

@@ -1,7 +1,8 @@
 """Compares pictures before and after: is every real face gone, and can anybody be recognized? Of any tool's results.
 
-Two detectors that work differently look for the faces of the original. What both are sure of, and has not changed, is a
-leak. Where only one of them sees a face, as in walls and clouds at times, people have to look themselves.
+Two detectors that work differently look for the faces of the original. What two of these and the mesh network are sure
+of, and has not changed, is a leak. Where only one of them sees a face, as in walls and clouds at times, people have to
+look themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS
 from anonymizer.detect.base import same_places
 from anonymizer.identity import Recognizer, clearness
+from anonymizer.mesh import MeshEstimator
+from anonymizer.trust import PRESENCE
 
 SCORE, HEIGHT = 0.5, 20  # of faces that count
 CHANGE, LIKENESS = 6.0, 0.97  # levels of grey, correlation: less change and more likeness than that is no change
@@ -31,7 +34,7 @@ class Verdict(StrEnum):
 
     UNCHANGED = "unchanged"
     RECOGNIZABLE = "recognizable"
-    TO_LOOK_AT = "to look at"  # unchanged, but only one detector is sure that it is a face
+    TO_LOOK_AT = "to look at"  # unchanged, but only one network is sure that it is a face
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Comparison:
     def __init__(self, device: str = "auto") -> None:
         self._device = devices.pick(device)
         self._detectors = {name: DETECTORS[name](DetectConfig(), self._device) for name in ("centerface", "mtcnn")}
-        self._recognizer = Recognizer(self._device)
+        self._recognizer, self._estimator = Recognizer(self._device), MeshEstimator(self._device)
 
     def compare(self, before: Frames, after: Frames, first: int = 0, step: int = 1) -> list[Seen]:
         """The faces of ``before``, and whether they are gone in ``after``.
@@ -74,12 +77,13 @@ class Comparison:
         before, after = (Frames(frames.pixels.to(self._device), frames.times) for frames in (before, after))
         faces, scores = self._faces(before)
         distances = self._distances(before, after, faces)
+        meshed = (self._estimator.estimate(before, faces).presence >= PRESENCE).tolist()
         seen = []
         for row, (frame, box) in enumerate(zip(faces.frame.tolist(), faces.boxes.tolist(), strict=True)):
             grey = [frames.pixels[frame] for frames in (before, after)]
             same = is_unchanged(*(_middle(pixels, box) for pixels in grey))
             distance = distances[row]
-            verdict = _verdict(same, min(scores[row].values()) >= SCORE, distance)
+            verdict = _verdict(same, meshed[row] or min(scores[row].values()) >= SCORE, distance)
             place = tuple(round(side, 1) for side in box)
             seen.append(Seen(first + step * frame, before.times[frame], place, scores[row], distance, verdict))
         return seen

@@ -75,6 +75,7 @@ def _of_video(path: Path) -> list[str]:
     with av.open(ffmpeg_name(path), options=options, metadata_errors="ignore") as container:
         named = {name.lower(): value for name, value in container.metadata.items()}
         found = _of_xmp(named.pop("xmp", "").encode()) + [name for name in named if name not in FILE_TAGS]
+        found += ["another stream of video"] * (len(container.streams.video) > 1)  # or a picture of its cover
         for stream in container.streams:
             found += [f"{stream.type} {name}" for name in stream.metadata if name.lower() not in STREAM_TAGS]
             found += [f"stream of {stream.type}"] if stream.type not in ("video", "audio", "subtitle") else []

@@ -19,12 +19,13 @@ class Whom:
     Attributes:
         decisions: on faces that stay or nearly did: ``who`` is nearest, at what ``distance``, the ``verdict``; in
             videos from and up to which frame and second; in archives and tables in which member.
-        faces, people: by number of a persona, how many have it; people of different files count as different ones.
+        faces, appearances: by number of a persona, how many have it. Whoever is in several photographs or videos makes
+            several appearances.
     """
 
     decisions: list[dict[str, Any]] = field(default_factory=list)
     faces: Counter[str] = field(default_factory=Counter)
-    people: Counter[str] = field(default_factory=Counter)
+    appearances: Counter[str] = field(default_factory=Counter)
     _met: set[tuple[int, int]] = field(default_factory=set)
 
     def decide(self, decisions: Iterable[Decision]) -> None:
@@ -39,22 +40,24 @@ class Whom:
                 continue
             self.faces[str(number)] += 1
             if not moving:
-                self.people[str(number)] += 1
+                self.appearances[str(number)] += 1
             elif track >= 0 and (number, track) not in self._met:
-                self.people[str(number)] += 1
+                self.appearances[str(number)] += 1
                 self._met.add((number, track))
 
     def include(self, member: Whom, name: str) -> None:
         """Add those of a member."""
         self.decisions += [{"member": name, **decision} for decision in member.decisions]
         self.faces.update(member.faces)
-        self.people.update(member.people)
+        self.appearances.update(member.appearances)
 
     def as_dict(self) -> dict[str, Any]:
         """For the report."""
         kept = [decision for decision in self.decisions if decision["verdict"] == "kept"]
         missed = [decision for decision in self.decisions if decision["verdict"] != "kept"]
-        personas = {number: {"faces": self.faces[number], "people": self.people[number]} for number in self.faces}
+        personas = {
+            number: {"faces": self.faces[number], "appearances": self.appearances[number]} for number in self.faces
+        }
         return {"kept": kept, "near_misses": missed, "personas": personas}
 
 
@@ -67,11 +70,11 @@ def _as_dict(decision: Decision) -> dict[str, Any]:
 
 
 def shared(count: int, results: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """How many faces and people of all files had which of ``count`` personas, and the least numbers of those used."""
+    """How many faces and appearances of all files had which of ``count`` personas, and the least numbers of those."""
     totals: dict[str, Counter[str]] = {}
     for result in results:
         for number, counts in result.get("personas", {}).items():
             totals.setdefault(number, Counter()).update(counts)
-    least = {what: min((counts[what] for counts in totals.values()), default=0) for what in ("faces", "people")}
+    least = {what: min((counts[what] for counts in totals.values()), default=0) for what in ("faces", "appearances")}
     used = {number: dict(totals[number]) for number in sorted(totals, key=int)}
     return {"count": count, "used": used, "least": least}

@@ -14,11 +14,14 @@ import torch
 from click.testing import CliRunner, Result
 from torch import Tensor
 
-from anonymizer.batches import Frames
+from anonymizer.batches import Faces, Frames
+from anonymizer.config import DetectConfig
+from anonymizer.detect import DETECTORS
 from anonymizer.media import Image, VideoReader, VideoWriter, write_image
 from anonymizer.media.image import Pixels
 from anonymizer.provenance import COMPOSITE
 from pipelines.cli import main
+from pipelines.comparison import Comparison, Verdict
 
 COUNT = 6
 
@@ -127,7 +130,7 @@ def test_what_cannot_be_compared(tmp_path: Path, real: Pixels, covered: Pixels) 
         (original, film(tmp_path / "b.mp4", [covered] * 5), "another number of frames"),
         (original, photo, "is not a video"),
         (photo, save(tmp_path / "turned.png", covered.swapaxes(0, 1)), "360x640 instead of 640x360"),
-        (photo, film(tmp_path / "c.mp4", [covered]), ""),
+        (photo, film(tmp_path / "c.mp4", [covered]), "is not a picture"),
     ):
         result = audit(before, after)
         assert result.exit_code == 1
@@ -212,3 +215,59 @@ def test_folders(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
     assert rows[str(two / "b.bmp")].split()[1:6] == ["1", "2", "0", "0", "0"]
     assert "c.png: has no result" in rows["-"]
     assert audit(tmp_path / "two", tmp_path / "two" / "nowhere").exit_code == 2
+
+
+class Blind:
+    """A detector that sees no face."""
+
+    def detect(self, frames: Frames) -> Faces:
+        return Faces.none()
+
+
+def test_a_face_that_one_detector_misses_is_a_leak_if_it_has_a_mesh(real: Pixels) -> None:
+    comparison = Comparison("cpu")
+    comparison._detectors["mtcnn"] = Blind()  # type: ignore[assignment]
+    whole = Frames(torch.from_numpy(real)[None], (Fraction(0),))
+    assert [face.verdict for face in comparison.compare(whole, whole)] == [Verdict.UNCHANGED] * 2
+
+
+def test_what_one_network_takes_for_a_face_is_to_be_looked_at(real: Pixels) -> None:
+    comparison, finder = Comparison("cpu"), DETECTORS["centerface"](DetectConfig(), torch.device("cpu"))
+    faces = finder.detect(Frames(torch.from_numpy(real)[None], (Fraction(0),)))
+
+    class Seer:
+        def detect(self, frames: Frames) -> Faces:
+            return faces
+
+    comparison._detectors = {"centerface": Seer(), "mtcnn": Blind()}  # type: ignore[dict-item]
+    noise = torch.randint(90, 160, real.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    wall = Frames(noise[None], (Fraction(0),))
+    assert [face.verdict for face in comparison.compare(wall, wall)] == [Verdict.TO_LOOK_AT] * 2
+
+
+def test_a_second_stream_of_video_is_named(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
+    original = film(tmp_path / "a.mp4", [real] * 2)
+    with av.open(str(tmp_path / "b.mkv"), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width = real.shape[:2]
+        for stream, pixels in zip(streams, (covered, real), strict=True):
+            for _ in range(2):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode(None))
+    result = audit(original, tmp_path / "b.mkv")
+    assert result.exit_code == 1
+    assert "another stream of video" in result.output
+
+
+def test_what_has_no_original_is_named(tmp_path: Path, real: Pixels, covered: Pixels) -> None:
+    save(tmp_path / "in" / "a.png", real)
+    for name, pixels in (("a.png", covered), ("a.webp", covered), ("b.png", real)):
+        save(tmp_path / "out" / name, pixels)
+    (tmp_path / "out" / "notes.txt").write_text("of no picture")
+    result = audit(tmp_path / "in", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.output.count("there is no original of it") == 2
+    (tmp_path / "out" / "b.png").unlink()
+    (tmp_path / "out" / "a.webp").unlink()
+    assert audit(tmp_path / "in", tmp_path / "out").exit_code == 0

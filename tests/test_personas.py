@@ -142,7 +142,7 @@ def test_the_number_of_a_subject_chooses(tmp_path: Path) -> None:
 # The command
 
 
-def test_report_counts_faces_and_people(run: Run, views: Views) -> None:
+def test_report_counts_faces_and_appearances(run: Run, views: Views) -> None:
     for number, people in enumerate([(ANN, BEA), (CLEO,)]):
         path = Path(f"in/{number}.png")
         path.parent.mkdir(exist_ok=True)
@@ -152,9 +152,9 @@ def test_report_counts_faces_and_people(run: Run, views: Views) -> None:
     report = json.loads(Path("r.json").read_text())
     personas = report["personas"]
     assert personas["count"] == 2
-    assert sum(used["people"] for used in personas["used"].values()) == 4
+    assert sum(used["appearances"] for used in personas["used"].values()) == 4
     assert sum(used["faces"] for used in personas["used"].values()) == 15
-    assert personas["least"]["people"] == min(used["people"] for used in personas["used"].values())
+    assert personas["least"]["appearances"] == min(used["appearances"] for used in personas["used"].values())
     assert personas == shared(2, report["inputs"])
 
 

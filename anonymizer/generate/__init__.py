@@ -27,7 +27,7 @@ def _synthetic(
     if estimator is None:
         raise ConfigError("faces cannot be generated without the face mesh")
     model = load_face_model()
-    studio = Studio(device, estimator, config.truncation, max(1, batch_size // 4), heads=False)
+    studio = Studio(device, estimator, config.truncation, max(1, batch_size // 4), bared=True)
     return Synthetic(config, studio, Renderer(model, device), model)
 
 

@@ -2,7 +2,7 @@
 
 Skin is told from what hangs over it by GrabCut (Rother, Kolmogorov and Blake, "GrabCut", SIGGRAPH 2004), portrait by
 portrait, from the colours in the middle of the face and those around it. Where that is bare, too, as the head of
-somebody who is bald, the rest of the forehead is mistaken for hair, but is as smooth and of the same colour as skin.
+somebody who is bald, a part of the forehead is mistaken for hair, but is as smooth and of the same colour as skin.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def bare(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
 
 
 def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where a face ``(SIDE, SIDE, 3)`` uint8 with ``mesh (504, 2)`` is bare; and where there surely is but skin.
+    """Where a face ``(SIDE, SIDE, 3)`` uint8 with ``mesh (504, 2)`` is bare; and where there surely is only skin.
 
     Both ``(SIDE, SIDE)`` bool.
     """
@@ -66,6 +66,8 @@ def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray
     left, top = (low - around).clip(0, SIDE).astype(int)
     right, bottom = (high + around).clip(0, SIDE).astype(int)
     part = slice(top, bottom), slice(left, right)
+    if not {cv2.GC_FGD, cv2.GC_BGD} <= set(labels[part].flat):
+        return np.ones((SIDE, SIDE), bool), middle  # no face in the picture, or nothing else
     cut = labels[part].astype(np.uint8)
     colours, others = np.zeros((2, 1, 65))
     cv2.setRNGSeed(0)  # the same portrait is always bared in the same way

@@ -63,7 +63,7 @@ class Studio:
         estimator: measures each portrait.
         truncation: see ``GenerateConfig``.
         batch_size: portraits that are drawn together.
-        heads: whether portraits have hair and what else is around a face; faces that go onto other heads have none.
+        bared: whether what hangs over faces and is around them is painted over, for faces that go onto other heads.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Studio:
         truncation: float,
         batch_size: int,
         *,
-        heads: bool = True,
+        bared: bool = False,
     ) -> None:
         self._mapping = weights.load("mapping")
         self._synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
         self._engines: dict[int, engines.Engine] = {}
         self._condition, self._model = load_condition(), load_face_model()
         self._device, self._estimator = device, estimator
-        self._truncation, self._batch_size, self._heads = truncation, batch_size, heads
+        self._truncation, self._batch_size, self._bared = truncation, batch_size, bared
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
         self._bytes = 0
 
@@ -169,7 +169,7 @@ class Studio:
         return ((self._engine(size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
 
     def _finished(self, pictures: Tensor, points: Tensor) -> Tensor:
-        return pictures if self._heads else bare(pictures, points, self._model)
+        return bare(pictures, points, self._model) if self._bared else pictures
 
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""
