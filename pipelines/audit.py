@@ -34,8 +34,6 @@ from pipelines.remains import remains
 BATCH = 4  # frames that are compared together
 SHAPE = 0.05  # logarithm of the ratio of two pictures' shapes up to which one was only resized
 
-LEAKS = (Verdict.UNCHANGED, Verdict.RECOGNIZABLE)
-
 
 @dataclass
 class Audited:
@@ -62,14 +60,9 @@ class Audited:
     error: str | None = None
 
     @property
-    def leaks(self) -> int:
-        """Faces that are left."""
-        return sum(face.verdict in LEAKS for face in self.wrong)
-
-    @property
     def clean(self) -> bool:
-        """Whether no face is left and nothing is said that should not be; and all of that could be told."""
-        return not (self.error or self.remains or self.leaks)
+        """Whether surely no face is left and nothing is said that should not be."""
+        return not (self.error or self.remains or self.wrong)
 
     def add(self, seen: Sequence[Seen], frames: int) -> None:
         """Count compared pictures."""

@@ -87,10 +87,11 @@ def audit(
     """Look for real faces that are left in ANONYMIZED, which this or any other program made of ORIGINAL.
 
     Both are photographs, videos, or folders with the same names. Two detectors look for faces in the original; those
-    that both see, and that have not changed, or that dlib's recognizer still knows, are leaks. So is what the result
-    says beyond its pictures and sound. Times and sound that differ are told, too.
+    that have not changed, or that dlib's recognizer still knows, are leaks, or have to be looked at where one network
+    alone takes them for faces. So is what the result says beyond its pictures and sound. Times and sound that differ
+    are told, too.
 
-    Exit code: 0 clean, 1 something leaks or cannot be compared, 2 wrong usage.
+    Exit code: 0 clean, 1 something leaks, has to be looked at or cannot be compared, 2 wrong usage.
     """
     from pipelines import audit as auditing
     from pipelines.report import write

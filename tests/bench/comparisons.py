@@ -55,7 +55,7 @@ def row(clip: Path, anonymizer: Anonymizer, preset: str, peer: str | None, repea
         "-" if times is None else f"{times:.2f}",
         f"{figures['whole_to_transcode']:.2f}",
         str(audited.faces),
-        str(audited.leaks),
+        str(len(audited.wrong)),
         f"{steady.correlation:.3f}",
         *(f"{value:.2f}" for value in (steady.jitter, steady.flicker)),
         f"{steady.identity:.1%}",
