@@ -92,7 +92,7 @@ class Observer:
         shades = light.measure(pictures, points, self._model.normals(meshes.points))
         canvases = Canvases.around(self._model.outline(meshes.points))
         details = [_detail(frames.pixels[index], canvases, row) for row, index in enumerate(frame.tolist())]
-        return torch.cat([shades, (torch.stack(details) / frames.peak).log()[:, None]], dim=1)
+        return torch.cat([shades, (torch.stack(details) / frames.peak).log()], dim=1)
 
 
 def _generous(points: Tensor, size: tuple[int, int]) -> Tensor:
@@ -112,11 +112,11 @@ def _turned_less(conditions: Tensor) -> Tensor:
 
 
 def _detail(picture: Tensor, canvases: Canvases, row: int) -> Tensor:
-    """The detail of ``picture (H, W, 3)`` in the middle of a canvas, in units of a colour."""
+    """The detail ``(3,)`` of ``picture (H, W, 3)`` in the middle of a canvas, in units of a colour."""
     step, size = int(canvases.step[row]), int(canvases.size[row])
     low, high = (int(share * size) * step for share in sharpness.MIDDLE)
     (x0, y0), (x1, y1) = ((canvases.corner[row] + at).clamp(min=0).tolist() for at in (low, high))
     region = picture[y0:y1, x0:x1].permute(2, 0, 1)[None].float()
-    if min(region.shape[2:]) < 3 * step:
-        return torch.tensor(SHARP * torch.iinfo(picture.dtype).max)
+    if min(region.shape[2:]) < 3 * step * sharpness.SCALES[-1]:
+        return torch.full((len(sharpness.SCALES),), SHARP * torch.iinfo(picture.dtype).max)
     return sharpness.detail(F.avg_pool2d(region, step) if step > 1 else region)[0].cpu()

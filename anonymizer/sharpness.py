@@ -12,14 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DISTANCES = (1, 2, 4)  # pixels
+SCALES = (1, 2, 4)  # pixels that are taken together where detail is measured: noise of cameras and codecs is finer
+SLACK = torch.tensor([1.0, 1.25, 1.5])  # how much more detail of each scale a new face may hold: people differ
+DISTANCES = (1, 2, 4, 8)  # pixels
 MIDDLE = (5 / 16, 11 / 16)  # the part of the sides in which detail is measured
 FLOOR = 1e-4  # detail that is none
 
 
 def detail(pictures: Tensor) -> Tensor:
-    """Mean absolute Laplacian ``(N,)`` of the brightness of pictures ``(N, C, H, W)``."""
-    grey = pictures.mean(1)
+    """Mean absolute Laplacian of the brightness of pictures ``(N, C, H, W)``, at each of ``SCALES``: ``(N, 3)``.
+
+    Sides are at least ``3 * SCALES[-1]``.
+    """
+    grey = pictures.mean(1, keepdim=True)
+    return torch.stack([_laplacian(F.avg_pool2d(grey, scale)[:, 0]) for scale in SCALES], dim=1)
+
+
+def _laplacian(grey: Tensor) -> Tensor:
     sides = grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] + grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
     return (4 * grey[:, 1:-1, 1:-1] - sides).abs().mean((1, 2)) + FLOOR
 
@@ -35,7 +44,7 @@ def soften(pictures: Tensor, wanted: Tensor) -> Tensor:
 
     Args:
         pictures: ``(N, C, S, S)`` in 0..1, sides a multiple of 32.
-        wanted: ``(N,)``, see ``detail``.
+        wanted: ``(N, 3)``, see ``detail``.
     """
     grey = pictures.mean(1, keepdim=True)
     result = finer = grey
@@ -49,12 +58,13 @@ def soften(pictures: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _shares(grey: Tensor, wanted: Tensor) -> list[Tensor]:
-    """How much of each blur, ``(N, 1, 1, 1)`` each, is mixed with what the blurs before it made."""
-    found = [detail(grey)]
+    """How much of each blur, ``(N, 1, 1, 1)`` each, is mixed with what the blurs before it made: as any scale asks."""
+    most, found = wanted * SLACK.to(wanted.device), [detail(grey)]
     for distance in DISTANCES:
         grey = blur(grey, distance)
         found.append(detail(grey))
-    return [((a - wanted) / (a - b).clamp(min=FLOOR)).clamp(0, 1)[:, None, None, None] for a, b in pairwise(found)]
+    shares = [((a - most) / (a - b).clamp(min=FLOOR)).clamp(0, 1) for a, b in pairwise(found)]
+    return [share.amax(1)[:, None, None, None] for share in shares]
 
 
 def blur(pictures: Tensor, distance: int) -> Tensor:

@@ -14,6 +14,7 @@ from anonymizer.face_model import FaceModel, features
 from anonymizer.light import NUMBERS
 from anonymizer.motion import is_whole
 from anonymizer.networks.occlusion_net import SIZE
+from anonymizer.sharpness import SCALES
 
 PRESENCE = 0.5  # from which the mesh network is sure that it looks at a face
 AGREEMENT = 0.1  # distance of the mesh's eyes, nose and mouth from the detector's, over the larger height
@@ -30,7 +31,7 @@ HIDDEN = 0.85  # share of the inner mesh that a patch has to cover
 FILLED = 0.65  # share of the middle of the detected box that it has to cover
 MIDDLE = torch.cartesian_prod(torch.linspace(0.18, 0.82, 6), torch.linspace(0.2, 0.9, 6))  # of a detected box
 NEARER = torch.tensor([0.8, 0.8, 1.0, 0.8, 0.8])  # detectors see far eyes and corners of mouths outside the head
-LOOK = NUMBERS + 1  # numbers that tell the light on a face and its sharpness
+LOOK = NUMBERS + len(SCALES)  # numbers that tell the light on a face and its sharpness
 EXPECTED = 0.0  # score above which a face was seen before and after this frame, or in it
 
 

@@ -28,6 +28,16 @@ def test_a_sharp_picture_becomes_as_soft_as_its_reference(side: int) -> None:
     assert torch.allclose(softened.mean((2, 3)), picture.mean((2, 3)), atol=0.01)
 
 
+def test_noise_does_not_make_a_soft_picture_sharp() -> None:
+    """As cameras and codecs add it to what is out of focus."""
+    picture, grain = blurred(noise(2), 3), 0.1 * noise(2)
+    reference = blurred(blurred(picture.flip(0), 13), 13) + grain
+    softened = soften(picture, detail(middle(reference)))
+    assert (detail(picture)[:, 0] < 1.5 * detail(reference)[:, 0]).all(), "by the finest scale alone they are alike"
+    assert (detail(softened)[:, -1] < 2.5 * detail(reference)[:, -1]).all()
+    assert (detail(softened)[:, -1] < 0.6 * detail(picture)[:, -1]).all()
+
+
 def test_a_soft_picture_is_not_sharpened() -> None:
     picture = blurred(noise(2), 5)
     assert torch.equal(soften(picture, detail(noise(2))), picture)

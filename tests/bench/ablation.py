@@ -23,6 +23,7 @@ from torch import Tensor
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig
 from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.geometry import cut_patches, square_to_patch
+from anonymizer.light import NUMBERS
 from anonymizer.mesh import MeshEstimator
 from anonymizer.trust import Belief
 from pipelines.figures import distances, strangers
@@ -93,8 +94,8 @@ def variants(usual: Tensor) -> list[Variant]:
         Variant("pose", lambda belief: reshaped(belief, lambda shape: shape, frontal=True), audited=False),
         Variant("expression", lambda belief: reshaped(belief, neutral), audited=False),
         Variant("outline", lambda belief: reshaped(belief, nobodys), audited=False),
-        Variant("light", lambda belief: fixed(belief, slice(0, -1), usual), audited=False),
-        Variant("sharpness", lambda belief: fixed(belief, slice(-1, None), usual), audited=False),
+        Variant("light", lambda belief: fixed(belief, slice(0, NUMBERS), usual), audited=False),
+        Variant("sharpness", lambda belief: fixed(belief, slice(NUMBERS, None), usual), audited=False),
         Variant("match", settings=GenerateConfig(seed=1, match=()), audited=False),
         Variant("occluders", settings=GenerateConfig(seed=1, occluders="replace"), audited=False),
         Variant(

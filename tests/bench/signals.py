@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from anonymizer import Anonymizer, Config
 from anonymizer.face_model import OVAL, load_face_model, measure_expression
 from anonymizer.identity import Recognizer
+from anonymizer.light import NUMBERS
 from anonymizer.traits import TRAITS, TraitReader
 from pipelines.figures import distances, first, strangers
 from pipelines.identities import batches, people_in
@@ -61,8 +62,8 @@ class Signals:
                 "pose": pose.degrees[0],
                 "expression": measure_expression(shape)[0],
                 "outline": shape[0, list(OVAL), :2].flatten(),
-                "light": belief.look[row, :-1],
-                "sharpness": belief.look[row, -1:],
+                "light": belief.look[row, :NUMBERS],
+                "sharpness": belief.look[row, NUMBERS:],
                 "seeming (--match)": torch.tensor(said),
             }
             for name, values in measured.items():
