@@ -37,10 +37,9 @@ from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
-from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.dlib_resnet import EMBEDDING
 from anonymizer.networks.occlusion_net import SIZE
-from anonymizer.occlusion import visible
+from anonymizer.occlusion import to_crop_of, visible
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
@@ -274,8 +273,7 @@ def _cells(pictures: Tensor) -> Tensor:
 
 def _hidden(belief: Belief, to_patch: Tensor) -> Tensor:
     """How much of what stands before faces shows in patches ``(N, 1, GRID, GRID)``."""
-    crops = crop_of_mesh(belief.meshes.points.nan_to_num())
-    to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
+    to_crop = to_crop_of(belief.meshes.points.nan_to_num())
     line = torch.arange(GRID) + 0.5
     places = torch.cartesian_prod(line, line).flip(1).expand(len(to_patch), -1, -1)
     places = geometry.apply_affine(to_crop, geometry.apply_affine(geometry.invert_affine(to_patch), places))

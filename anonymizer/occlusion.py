@@ -55,7 +55,7 @@ class OcclusionEstimator:
         before = belief.before.clone()
         rows = self._clear(frames, belief).nonzero()[:, 0]
         if len(rows):
-            to_crop = _to_crop(belief.meshes.points[rows])
+            to_crop = to_crop_of(belief.meshes.points[rows])
             pictures = geometry.cut_patches(frames.pixels, belief.faces.frame[rows], to_crop, SIZE)
             before[rows] = (self._network(pictures).sigmoid().nan_to_num(0) * 255).round().byte().cpu()
         return before
@@ -89,7 +89,7 @@ def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
     if not len(chosen):
         return patches
     before, rows, opaque = before[chosen], rows[chosen], patches[chosen]
-    to_crop = _to_crop(belief.meshes.points[rows])
+    to_crop = to_crop_of(belief.meshes.points[rows])
     through = _moved(before.to(opaque.alpha.device), to_crop, opaque) * (1 - _others(belief.faces, rows, opaque))
     alpha = patches.alpha.clone()
     alpha[chosen] *= 1 - through
@@ -102,7 +102,7 @@ def visible(belief: Belief, rows: Tensor) -> Tensor:
     some = before.any((1, 2, 3)).nonzero()[:, 0]
     if len(some):
         points = belief.meshes.points[rows[some]]
-        flat = geometry.apply_affine(_to_crop(points), points[..., :2])
+        flat = geometry.apply_affine(to_crop_of(points), points[..., :2])
         faces = _outlines(flat)
         turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE[0]
         reaching = _from_outside(before[some] * _ringed(faces, flat, turned), faces)
@@ -110,8 +110,8 @@ def visible(belief: Belief, rows: Tensor) -> Tensor:
     return before
 
 
-def _to_crop(points: Tensor) -> Tensor:
-    """From the picture into the crops of meshes ``(N, 468, 3)``: ``(N, 2, 3)``."""
+def to_crop_of(points: Tensor) -> Tensor:
+    """From the picture into the crops that the network sees of meshes ``(N, 468, 3)``: ``(N, 2, 3)``."""
     crops = crop_of_mesh(points)
     return geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
 

@@ -77,13 +77,13 @@ class Comparison:
         before, after = (Frames(frames.pixels.to(self._device), frames.times) for frames in (before, after))
         faces, scores = self._faces(before)
         distances = self._distances(before, after, faces)
-        meshed = (self._estimator.estimate(before, faces).presence >= PRESENCE).tolist()
         seen = []
         for row, (frame, box) in enumerate(zip(faces.frame.tolist(), faces.boxes.tolist(), strict=True)):
             grey = [frames.pixels[frame] for frames in (before, after)]
             same = is_unchanged(*(_middle(pixels, box) for pixels in grey))
+            sure = min(scores[row].values()) >= SCORE or (same and self._has_mesh(before, faces[row : row + 1]))
             distance = distances[row]
-            verdict = _verdict(same, meshed[row] or min(scores[row].values()) >= SCORE, distance)
+            verdict = _verdict(same, sure, distance)
             place = tuple(round(side, 1) for side in box)
             seen.append(Seen(first + step * frame, before.times[frame], place, scores[row], distance, verdict))
         return seen
@@ -101,6 +101,10 @@ class Comparison:
                 scores.append({name: round(score, 3)} | {other: round(score, 3) for other, score in least.items()})
             known = Faces.cat([known, new])
         return known, scores
+
+    def _has_mesh(self, frames: Frames, face: Faces) -> bool:
+        """Whether the mesh network takes one face for one, too."""
+        return bool((self._estimator.estimate(frames, face).presence >= PRESENCE).all())
 
     def _distances(self, before: Frames, after: Frames, faces: Faces) -> list[float | None]:
         """Between embeddings of the same places; only of clear views, as others say little."""

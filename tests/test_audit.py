@@ -23,8 +23,8 @@ from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Portrait
 from anonymizer.geometry import cut_patches
 from anonymizer.identity import PLAIN, Recognizer
-from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE
+from anonymizer.occlusion import to_crop_of
 from anonymizer.trust import Belief
 from pipelines.report import describe
 
@@ -141,9 +141,8 @@ def test_what_stands_before_a_face_may_stay_if_it_is_believed(portraits: list[Po
     belief = Belief.blind(faces)
     assert unchanged(still(real), still(new), belief).item()
     meshes = replace(belief.meshes, points=model.fit_landmarks(faces.landmarks))
-    crops = crop_of_mesh(meshes.points)
-    to_crop = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
-    where = geometry.apply_affine(geometry.invert_affine(to_crop), geometry.pixel_grid(SIZE, CPU)[None])
+    from_crop = geometry.invert_affine(to_crop_of(meshes.points))
+    where = geometry.apply_affine(from_crop, geometry.pixel_grid(SIZE, CPU)[None])
     striped = ((where[..., 1] >= 69) & (where[..., 1] < 101)).reshape(1, 1, SIZE, SIZE)
     for before, left in ((striped, False), (torch.ones_like(striped), True)):  # too much to be believed
         known = replace(belief, meshes=meshes, before=before.byte() * 255)
@@ -387,6 +386,14 @@ def test_a_second_detector_finds_what_the_first_one_missed(anonymizer: Anonymize
     done = anonymizer.stills(frames[:1])
     assert done.outcomes == (Outcome.GENERATED,) * 2
     assert not unchanged(frames[:1], done.frames, Belief.blind(done.faces)).any()
+
+
+def test_embeddings_tell_new_faces_from_real_ones(anonymizer: Anonymizer, frames: Frames) -> None:
+    """What is measured of the results is not what is measured of the originals."""
+    done = anonymizer.stills(frames[:1])
+    recognizer = Recognizer(CPU)
+    away = (recognizer.embed(frames[:1], done.faces) - recognizer.embed(done.frames, done.faces)).norm(dim=1)
+    assert (away >= 0.6).all()
 
 
 class Forgetful:

@@ -13,15 +13,17 @@ from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import AT_REST, Order, Portrait, Studio
 
 BLUE = torch.tensor([0.1, 0.1, 0.5])[:, None, None]
-SEEDS = (1, 2)
 EYES, NOSE, MOUTH, CHEEKS = (33, 133, 159, 145, 263, 362, 386, 374), (1, 4), (13, 14, 61, 291), (50, 280)
+
+
+LOOK = Look(age=35, gender="man", beard=False, skin=40)
+ORDERS = [Order(Persona(seed, LOOK.attributes), AT_REST, 256) for seed in (1, 2)]
 
 
 @pytest.fixture(scope="module")
 def drawn(studio: Studio) -> list[Portrait]:
     """Two men, whose hair is short."""
-    look = Look(age=35, gender="man", beard=False, skin=40)
-    return studio.portraits([Order(Persona(seed, look.attributes), AT_REST, 256) for seed in SEEDS], keep=True)
+    return studio.portraits(ORDERS, keep=True)
 
 
 def stacked(portraits: list[Portrait]) -> tuple[Tensor, Tensor]:
@@ -92,10 +94,6 @@ def test_nothing_is_painted_where_no_skin_is_found(drawn: list[Portrait]) -> Non
 def test_only_faces_for_other_heads_are_bare(studio: Studio, drawn: list[Portrait]) -> None:
     corners = torch.stack([one.pixels[:, :16, :16] for one in drawn])
     other = Studio(studio._device, studio._estimator, 0.7, 2, bared=True)
-    orders = [
-        Order(Persona(seed, Look(age=35, gender="man", beard=False, skin=40).attributes), AT_REST, 256)
-        for seed in SEEDS
-    ]
-    faces, points = stacked(other.portraits(orders, keep=True))
+    faces, points = stacked(other.portraits(ORDERS, keep=True))
     assert torch.equal(points, torch.stack([one.points for one in drawn]))
     assert ((faces[:, :, :16, :16] - corners).flatten(1).norm(dim=1) > 1).all()

@@ -149,7 +149,7 @@ def test_a_mesh_that_the_detector_contradicts_is_not_used(
         "absent": points[0] * float("nan"),
         "elsewhere": points[0] + 300,
         "slipped": points[0] + torch.tensor([20.0, 12.0, 0.0]),
-        "shrunk": (points[0] - middle) * 0.55 + middle,
+        "shrunk": (points[0] - middle) * 0.6 + middle,
         "turned": (points[0] - middle) @ turn + middle,
     }[fault]
     wrong, none = Meshes(points, meshes.presence), replace(meshes, points=points * float("nan"))

@@ -56,6 +56,7 @@ def test_people_are_read_as_they_were_ordered(reader: TraitReader, pictures: Fra
     assert light
     assert dark
     assert min(light) > max(dark)
+    assert sum(light) / len(light) > sum(dark) / len(dark) + 20
 
 
 def test_people_are_read_off_pictures_without_colours(reader: TraitReader, pictures: Frames, faces: Faces) -> None:

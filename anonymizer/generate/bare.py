@@ -15,7 +15,7 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.batches import MESH_POINTS
-from anonymizer.face_model import OVAL, FaceModel, extend_outline
+from anonymizer.face_model import OVAL, FaceModel
 from anonymizer.fill import fill
 
 SIDE = 128  # pixels at which skin is told from hair
@@ -23,7 +23,6 @@ ROUNDS = 2
 JAW = (136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365)
 MIDDLE = (105, 66, 107, 336, 296, 334, 263, 33, 280, 50, *JAW)  # nothing hangs over what is between these
 EYES = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 340, 448, 450, 228, 230, 111)
-HAIRLINE = 1.0  # reach beyond which there is no skin, see ``extend_outline``
 AROUND = 0.3  # of a face, how far beyond it hair is looked at
 DISTANCE, ROUGHNESS = 2.7, 1.2  # in deviations of skin and over its roughness, below which hair is skin after all
 NOISE = (9.0, 2.0, 2.0)  # least variance of skin, CIELAB
@@ -41,9 +40,7 @@ def bare(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
         model: the face model, on the host.
     """
     size = portraits.shape[-1]
-    pose = model.pose(points)
-    ring = model.place(extend_outline(model.unpose(points, pose), HAIRLINE), pose)[:, MESH_POINTS:]
-    meshes = torch.cat([points, ring], dim=1)[..., :2] * (SIDE / size)
+    meshes = torch.cat([points, model.outline(points)[:, MESH_POINTS:]], dim=1)[..., :2] * (SIDE / size)
     small = F.avg_pool2d(portraits, size // SIDE)
     pictures = (small * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     masks = [_skin(picture, mesh) for picture, mesh in zip(pictures, meshes.numpy(), strict=True)]
@@ -59,6 +56,7 @@ def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     Both ``(SIDE, SIDE)`` bool.
     """
+    # beyond the hairline there is no skin
     middle, face, head = _hull(mesh[list(MIDDLE)]), _inside(mesh[list(OVAL)]), _inside(mesh[MESH_POINTS:])
     labels = np.select([middle, face, head], [cv2.GC_FGD, cv2.GC_PR_FGD, cv2.GC_PR_BGD], cv2.GC_BGD)
     low, high = mesh[:MESH_POINTS].min(0), mesh[:MESH_POINTS].max(0)

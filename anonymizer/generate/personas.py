@@ -79,6 +79,7 @@ class Studio:
         self._synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
         self._engines: dict[int, engines.Engine] = {}
         self._condition, self._model = load_condition(), load_face_model()
+        self._unless_wanted = _numbers(Look(glasses=False).attributes)
         self._device, self._estimator = device, estimator
         self._truncation, self._batch_size, self._bared = truncation, batch_size, bared
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
@@ -117,14 +118,14 @@ class Studio:
         if size == SKETCH:
             return self._sketch(orders, keep)
         sketches = self.portraits([order._replace(size=SKETCH) for order in orders], keep)
+        points = torch.stack([sketch.points for sketch in sketches]) * (size / SKETCH)
         if size < SKETCH:
             pictures = F.avg_pool2d(torch.stack([sketch.pixels for sketch in sketches]), SKETCH // size)
         else:
-            points = torch.stack([sketch.points for sketch in sketches]) * (size / SKETCH)
             pictures = self._finished(self._picture(torch.stack([sketch.style for sketch in sketches]), size), points)
         return [
-            sketch._replace(pixels=picture, points=sketch.points * (size / SKETCH))
-            for sketch, picture in zip(sketches, pictures, strict=True)
+            sketch._replace(pixels=picture, points=mesh)
+            for sketch, picture, mesh in zip(sketches, pictures, points, strict=True)
         ]
 
     def _sketch(self, orders: list[Order], exact: bool) -> list[Portrait]:
@@ -185,7 +186,7 @@ class Studio:
         noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
         wanted = _numbers(persona.attributes)
-        wanted = torch.where(wanted.isnan(), _numbers(Look(glasses=False).attributes), wanted)
+        wanted = torch.where(wanted.isnan(), self._unless_wanted, wanted)
         excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
         allowed = [wanted[place] > self._condition.usual[place] for place in SOUGHT]
         excess[:, FLAWED] *= 1 - torch.stack(allowed).float()

@@ -11,7 +11,7 @@ of a person, mostly years apart, are read alike. With MODEL, the folder ``model`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anonymizer import Anonymizer, Config
+from anonymizer import Anonymizer, Config, Faces, Frames
 from anonymizer.audition import UNLIKE, Audition
 from anonymizer.face_model import features
 from anonymizer.generate.age_gender import SIZE, AgeGender, load
@@ -41,12 +41,17 @@ FIRST, BATCH = 3_000_000, 8  # seed of the first persona: of people to whom noth
 AGES = (25.0, 37.0, 52.0, 66.0)
 
 
+def shown(paths: Sequence[Path], anonymizer: Anonymizer) -> Iterator[tuple[Frames, Faces]]:
+    """Photographs, and the face in the middle of each; nobody where there is none."""
+    for frames in batches(paths, 1):
+        faces = anonymizer.inspect(frames)
+        yield frames, faces[nearest(faces, frames).clamp(min=0)] if len(faces) else faces
+
+
 def people(paths: Sequence[Path], anonymizer: Anonymizer, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
     """Embeddings of length 1 ``(P, 128)`` and ``TRAITS`` ``(P, 4)`` of whom photographs show; NaN where nobody is."""
     reader, looks, traits = TraitReader((), recognizer), [], []
-    for frames in batches(paths, 1):
-        faces = anonymizer.inspect(frames)
-        face = faces[nearest(faces, frames).clamp(min=0)] if len(faces) else faces
+    for frames, face in shown(paths, anonymizer):
         looks.append(
             F.normalize(recognizer.embed(frames, face, PLAIN), dim=1) if len(face) else torch.full((1, 128), torch.nan)
         )
@@ -57,9 +62,7 @@ def people(paths: Sequence[Path], anonymizer: Anonymizer, recognizer: Recognizer
 def years(paths: Sequence[Path], anonymizer: Anonymizer, network: AgeGender) -> Tensor:
     """Apparent ages ``(P,)``; NaN where nobody is."""
     estimator, ages = MeshEstimator(CPU), []
-    for frames in batches(paths, 1):
-        faces = anonymizer.inspect(frames)
-        face = faces[nearest(faces, frames).clamp(min=0)] if len(faces) else faces
+    for frames, face in shown(paths, anonymizer):
         points = estimator.estimate(frames, face).points[..., :2]
         picture = frames.pixels.permute(0, 3, 1, 2).float() / 255
         ages.append(network(crops(picture, points, SIZE))[0, 0] if len(face) else torch.tensor(torch.nan))
@@ -119,14 +122,13 @@ def main(folder: Path, count: int | None, drawn: int, ages: Path | None) -> None
     known = [person for person in people_in(folder, count) if person.gallery]
     looks, one = people([person.probe for person in known], anonymizer, recognizer)
     _, other = people([person.gallery for person in known if person.gallery], anonymizer, recognizer)
-    guessed, shown = personas(drawn, recognizer)
-    told, measured = (torch.cdist(looks[looks.isfinite().all(1)], faces) for faces in (guessed, shown))
+    looks = looks[looks.isfinite().all(1)]
+    told, measured = (torch.cdist(looks, faces) for faces in personas(drawn, recognizer))
     alike = torch.tensor([correlation(*pair) for pair in zip(told, measured, strict=True)])
     click.echo(f"{len(told)} people and {drawn} personas: guessed and measured distances to a person correlate by")
     click.echo(f"{alike.mean():.2f}; of the guesses {(told >= UNLIKE).float().mean():.0%} are {UNLIKE} or more")
-    clear = looks[looks.isfinite().all(1)]
     click.echo(
-        f"two personas of one person, under two keys, are nearer than of two people in {linked(clear):.1%} of pairs"
+        f"two personas of one person, under two keys, are nearer than of two people in {linked(looks):.1%} of pairs"
     )
     both = one.isfinite()[:, 0] & other.isfinite()[:, 0]
     (man, age), (man_then, age_then) = (
