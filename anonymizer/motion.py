@@ -14,6 +14,8 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces
 
 Array = NDArray[np.float32]
+Part = tuple[int, int, int, int]
+"""Of a frame: left, top, width and height in pixels."""
 
 LINGER = 3  # frames for which a face is assumed before its first and after its last sighting, up to a cut
 LINGER_CUT = 9  # the same for a face that the border or something before it cuts: it may show where no detector sees it
@@ -21,6 +23,7 @@ WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 AHEAD = 8  # frames for which constant velocity is believed
 OUTSIDE = 0.25  # distance from the border, over the size of the box, from which nothing of the face is in the frame
 CALM = 0.5  # cost up to which the way between two looks is taken to be straight
+EDGE = 0.02  # of the sides of a part of a picture: a face that comes so near to its border may be cut by that
 
 
 class Sight(NamedTuple):
@@ -103,9 +106,27 @@ def is_calm(before: Sequence[Sight], after: Sequence[Sight], high: float) -> boo
     return all(match == 1 for match in matches)
 
 
-def is_known(glance: Sequence[Sight], look: Sequence[Sight]) -> bool:
-    """Whether each face of a glance, however unsure, is plainly one that was seen in a look."""
-    return bool((near(glance, look).sum(1) == 1).all())
+def is_known(glance: Sequence[Sight], look: Sequence[Sight], part: Part, size: tuple[int, int]) -> bool:
+    """Whether each face of a glance, however unsure, is plainly one that was seen in a look.
+
+    Args:
+        glance: at a part of a frame; of a face that sticks out of that a piece is found.
+        look: at another frame, all of it.
+        part: what was seen in the glance.
+        size: of the frames, height and width.
+    """
+    same = near(glance, look) | _pieces(stack(glance), stack(look), part, size)
+    return bool((same.sum(1) == 1).all())
+
+
+def _pieces(glance: Array, look: Array, part: Part, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of ``glance (N, 7, 2)`` are cut by the part, not by the frame, and lie in which of ``look (M, 7, 2)``."""
+    low, high = np.array(part[:2]), np.array(part[:2]) + part[2:]
+    inner = np.stack([low > 0, high < size[::-1]])
+    beyond = np.stack([low - glance[:, 0], glance[:, 1] - high], axis=1)
+    cut = ((beyond > -EDGE * min(part[2:])) & inner).any((1, 2))
+    middle = glance[:, :2].mean(1)[:, None]
+    return cut[:, None] & ((look[:, 0] < middle) & (middle < look[:, 1])).all(2)
 
 
 class Track:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from anonymizer.batches import Frames
 from anonymizer.geometry import resize
+from anonymizer.motion import Part
 
 CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened; another scene
 LOCAL = 0.08  # change of a colour in one place, where white is 1: something came or went there
@@ -14,6 +15,8 @@ THUMBNAIL = (36, 64)  # height and width; one pixel is 30 of 1080p
 COARSE = (18, 32)  # the same for whole pictures
 SAME, NOISE = 0.65, 1e-5  # correlation from which two parts show the same; power of noise
 SHOWN = 0.3  # part of a picture that must still be there if it moved
+PART = 1 / 3  # of the longer side of a picture, sides of the parts of it that are looked at alone
+FILLED = 0.6  # of the sides of a part, the most that may have changed
 
 
 def unlikeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -34,14 +37,33 @@ def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 
     What only moves a little, by a pixel of the small pictures, is no change.
     """
-    return unlikeness(a, b) > CHANGE or _beyond(a, b) > LOCAL
+    return unlikeness(a, b) > CHANGE or bool((_beyond(a, b) > LOCAL).any())
 
 
-def _beyond(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """By how much a colour leaves the range of what is around the same place in the first picture, at most."""
+def _beyond(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By how much a colour leaves the range of what is around the same place in the first picture: ``(36, 64)``."""
     before, after = (x.reshape(-1, *THUMBNAIL).transpose(1, 2, 0) for x in (a, b))
     around = np.ones((3, 3), np.uint8)
-    return float(np.maximum(after - cv2.dilate(before, around), cv2.erode(before, around) - after).max())
+    return np.asarray(np.maximum(after - cv2.dilate(before, around), cv2.erode(before, around) - after).max(2))
+
+
+def changed_part(a: NDArray[np.float32], b: NDArray[np.float32], size: tuple[int, int]) -> Part | None:
+    """Where to look, if something changed between two pictures of ``size`` (height, width) in one place only.
+
+    Returns:
+        a square ``PART`` as long as the picture, or as much of that as there is, around what changed; None if the
+        picture changed all over, or too large a part of it.
+    """
+    places = np.argwhere(_beyond(a, b) > LOCAL)
+    if unlikeness(a, b) > CHANGE or not len(places):
+        return None
+    pixels, side = np.array(size) / THUMBNAIL, PART * max(size)
+    low, high = places.min(0) * pixels, (places.max(0) + 1) * pixels
+    if (high - low).max() > FILLED * side:
+        return None
+    part = np.minimum(int(side), size)
+    top, left = np.clip((low + high - part) / 2, 0, size - part).astype(int).tolist()
+    return left, top, int(part[1]), int(part[0])
 
 
 def movement(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32] | None:

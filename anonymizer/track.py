@@ -10,9 +10,10 @@ Tracks end at cuts and where a face stays away for longer. When a track is first
 sightings so far is compared with the people who were seen before; so a person who comes back has the same number.
 
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
-frames in between wherever a face begins, ends, jumps or comes near another one. Halfway between two looks that are far
-apart it only glances, at a smaller picture; what it does not know there it looks at. A face that is visible only
-between looks and glances in an otherwise steady picture is not seen; with ``stride=1`` every frame is looked at.
+frames in between wherever a face begins, ends, jumps or comes near another one. Where only a part of the picture
+changes, it glances at that part, and halfway between two looks that are far apart at a smaller picture; frames in which
+a glance shows what it does not know it looks at. A face that is visible only between looks and glances in an otherwise
+steady picture is not seen; with ``stride=1`` every frame is looked at.
 """
 
 import bisect
@@ -30,9 +31,9 @@ from anonymizer.detect import Detector
 from anonymizer.detect.base import resize
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.identity import Recognizer
-from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, is_known, near, stack
+from anonymizer.motion import Part, Sight, Track, as_faces, assign, boxes_of, cost, is_calm, is_known, near, stack
 from anonymizer.people import Names, People
-from anonymizer.scenes import CHANGE, CUT, FLASH, differs, movement, thumbnails, unlikeness
+from anonymizer.scenes import CHANGE, CUT, FLASH, changed_part, differs, movement, thumbnails, unlikeness
 from anonymizer.traits import TraitReader
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
@@ -63,6 +64,7 @@ class _Follower:
         self._detector, self._names = detector, Names(config, recognizer, reader, people or People())
         self._lead = lead
         self._high = config.detect.threshold
+        self._max_side = config.detect.max_side
         self._stride, self._window = config.track.stride, config.track.window
         self._span = config.track.span
         self._waiting: deque[tuple[int, Frames]] = deque()  # index of the first frame, batch
@@ -99,6 +101,11 @@ class _Follower:
         self._decide(self._count - 1)
         yield from self._ready()
 
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the frames, of which some wait."""
+        return self._waiting[0][1].size
+
     def _next_stop(self) -> int:
         return (self._done // self._span + 1) * self._span
 
@@ -108,10 +115,13 @@ class _Follower:
         changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
         self._moves |= {frame: move for frame in changes if (move := self._movement(frame)) is not None}
         cuts = [frame for frame in changes if self._jump(frame) > MAYBE_CUT]
+        parts = {frame: part for frame in changes if frame not in self._slow and (part := self._part(frame))}
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
-        keys = sorted({*regular, *changes, *(cut - 1 for cut in cuts if cut > frames.start)})
+        all_over = set(changes) - parts.keys()
+        keys = sorted({*regular, *all_over, *(cut - 1 for cut in cuts if cut > frames.start)})
         found = {self._done: self._done_sights, **self._look(keys)}
         self._cuts += [cut for cut in cuts if self._is_cut(cut, found[cut - 1], found[cut])]
+        found = dict(sorted({**found, **self._look(self._strange(found, parts))}.items()))
         found = dict(sorted({**found, **self._look(self._halfway(found))}.items()))
         found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
         del found[self._done]
@@ -120,15 +130,33 @@ class _Follower:
             self._link(frame, found[frame])
         self._done, self._done_sights = stop, found[stop]
 
+    def _strange(self, found: dict[int, list[Sight]], parts: dict[int, Part]) -> list[int]:
+        """Frames of which a part changed, unless a glance there shows only what the looks before and after know."""
+        looks = sorted(found)
+        after = {frame: bisect.bisect(looks, frame) for frame in parts if frame not in found}
+        around = {frame: (found[looks[index - 1]], found[looks[index]]) for frame, index in after.items()}
+        return self._unknown(around, parts, min(1.0, self._max_side / max(self._size)))
+
     def _halfway(self, found: dict[int, list[Sight]]) -> list[int]:
         """Frames halfway between looks that are far apart, unless a glance there shows only what both looks know."""
-        halves = {(a + b) // 2: (found[a], found[b]) for a, b in pairwise(found) if b - a > FAR}
-        if max(self._waiting[0][1].size) <= GLANCE:
-            return list(halves)
-        calm = {half: looks for half, looks in halves.items() if is_calm(*looks, self._high)}
-        glances = self._look(list(calm), glance=True)
-        known = {half for half, looks in calm.items() if all(is_known(glances[half], look) for look in looks)}
-        return sorted(halves.keys() - known)
+        around = {(a + b) // 2: (found[a], found[b]) for a, b in pairwise(found) if b - a > FAR}
+        height, width = self._size
+        if max(self._size) <= GLANCE:
+            return list(around)
+        return self._unknown(around, dict.fromkeys(around, (0, 0, width, height)), GLANCE / max(self._size))
+
+    def _unknown(
+        self, around: dict[int, tuple[list[Sight], list[Sight]]], parts: dict[int, Part], scale: float
+    ) -> list[int]:
+        """Frames, with the looks before and after, unless a glance at a part shows only what both looks know."""
+        calm = [frame for frame, looks in around.items() if is_calm(*looks, self._high)]
+        glances = self._see(calm, scale, parts)
+        known = {
+            frame
+            for frame in calm
+            if all(is_known(glances[frame], look, parts[frame], self._size) for look in around[frame])
+        }
+        return sorted(around.keys() - known)
 
     def _between(self, found: dict[int, list[Sight]], a: int, b: int) -> range:
         """Frames between two looks that must be looked at too; a face that was lost is looked for in all."""
@@ -144,6 +172,12 @@ class _Follower:
         if self._unlike(frame - 1, frame) <= CHANGE:
             return None
         return movement(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
+
+    def _part(self, frame: int) -> Part | None:
+        """The part of a large picture in which something changed, if it is only one."""
+        if max(self._size) <= GLANCE:
+            return None
+        return changed_part(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame], self._size)
 
     def _jump(self, frame: int) -> float:
         """Unlikeness of ``frame`` to what is near before it; small where a flash begins or ends."""
@@ -161,18 +195,24 @@ class _Follower:
         """Unlikeness of two frames, or of the first and the last that there are."""
         return unlikeness(self._thumbnails[max(a, 0)], self._thumbnails[min(b, self._count - 1)])
 
-    def _look(self, frames: list[int], *, glance: bool = False) -> dict[int, list[Sight]]:
-        """Ask the detector, once for all of ``frames``, which are sorted; for a ``glance`` they are reduced."""
+    def _look(self, frames: list[int]) -> dict[int, list[Sight]]:
+        return self._see(frames, 1.0)
+
+    def _see(self, frames: list[int], scale: float, parts: dict[int, Part] | None = None) -> dict[int, list[Sight]]:
+        """Ask the detector, once for all of ``frames``, which are sorted, or for parts of one size, at a scale."""
         sights: dict[int, list[Sight]] = {frame: [] for frame in frames}
         if not frames:
             return sights
         pictures = self._pictures(frames)
-        scale = GLANCE / max(pictures.size) if glance else 1.0
-        faces = self._detector.detect(Frames(resize(pictures.pixels, scale), pictures.times))
+        pixels, corners = pictures.pixels, np.zeros((len(frames), 2), np.float32)
+        if parts:
+            places = [parts[frame] for frame in frames]
+            pixels = torch.stack([pixels[row, y : y + h, x : x + w] for row, (x, y, w, h) in enumerate(places)])
+            corners = np.array([place[:2] for place in places], np.float32)
+        faces = self._detector.detect(Frames(resize(pixels, scale), pictures.times))
         points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy() / np.float32(scale)
-        for row, score in enumerate(faces.scores.tolist()):
-            frame = frames[int(faces.frame[row])]
-            sights[frame].append(Sight(frame, points[row], score, seen=True))
+        for row, (index, score) in enumerate(zip(faces.frame.tolist(), faces.scores.tolist(), strict=True)):
+            sights[frames[index]].append(Sight(frames[index], points[row] + corners[index], score, seen=True))
         return sights
 
     def _pictures(self, frames: Sequence[int]) -> Frames:
@@ -197,7 +237,7 @@ class _Follower:
         owners = {b: tracks[a] for a, b in assign(costs) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
             if index not in owners:
-                self._tracks.append(owners.setdefault(index, Track(self._waiting[0][1].size)))
+                self._tracks.append(owners.setdefault(index, Track(self._size)))
             owners[index].sights.append(sight)
             owners[index].sure |= sight.score >= self._high
             owners[index].assumed |= frame < self._lead
@@ -205,7 +245,7 @@ class _Follower:
     def _moved(self, first: int, last: int) -> np.ndarray:
         """How far the whole picture moved between two frames, in pixels."""
         moves = (move for frame, move in self._moves.items() if first < frame <= last)
-        return sum(moves, start=np.zeros(2, np.float32)) * np.array(self._waiting[0][1].size[::-1], np.float32)
+        return sum(moves, start=np.zeros(2, np.float32)) * np.array(self._size[::-1], np.float32)
 
     def _scene(self, frame: int) -> tuple[int, int]:
         """First and last frame, as far as known, of the scene that ``frame`` belongs to."""
