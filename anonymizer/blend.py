@@ -17,8 +17,8 @@ def compose(frames: Frames, layers: Sequence[Patches]) -> Frames:
 
     Args:
         frames: on any device.
-        layers: patches on the same device, not turned against the frames. Those whose pixels are the frames' own,
-            moved by whole pixels, are not resampled.
+        layers: patches on the same device, not turned against the frames. Those whose pixels are whole ones of the
+            frames are only enlarged.
     """
     pixels = frames.pixels.clone()
     for patches in layers:
@@ -41,22 +41,33 @@ def _lay_all(pixels: Tensor, patches: Patches, peak: int) -> None:
 
 def _lay(region: Tensor, patch: Patches, origin: tuple[int, int], peak: int) -> None:
     """Lay one patch over ``region (h, w, 3)``, a view whose upper left corner lies at ``origin``, in place."""
-    height, width = region.shape[:2]
-    device, size = region.device, patch.colour.shape[-1]
+    layers = torch.cat([patch.colour, patch.alpha], dim=1)
     scale, shift = patch.to_patch[0].diagonal(dim1=0, dim2=1).tolist(), patch.to_patch[0, :, 2].tolist()
-    x, y = (
-        (torch.arange(length, device=device) + start + 0.5) * factor + by
-        for length, start, factor, by in zip((width, height), origin, scale, shift, strict=True)
-    )
-    if scale == [1.0, 1.0] and all(by.is_integer() for by in shift):  # pixel on pixel
-        left, top = int(origin[0] + shift[0]), int(origin[1] + shift[1])
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        colour, alpha = patch.colour[0, :, rows, columns], patch.alpha[0, :, rows, columns]
+    times = max(1, round(1 / scale[0]))
+    corner = [start + times * by for start, by in zip(origin, shift, strict=True)]
+    if all(times * factor == 1 for factor in scale) and all(at.is_integer() for at in corner):
+        colour, alpha = _cut(geometry.enlarge(layers, times)[0], corner, region.shape[:2]).split([3, 1])
     else:
-        grid = torch.stack([x[None].expand(height, -1), y[:, None].expand(-1, width)], dim=-1) * (2 / size) - 1
-        layers = torch.cat([patch.colour, patch.alpha], dim=1)
-        sampled = F.grid_sample(layers, grid[None], padding_mode="border", align_corners=False)[0]
-        inside = ((x >= 0) & (x <= size))[None] & ((y >= 0) & (y <= size))[:, None]
-        colour, alpha = sampled[:3], sampled[3:] * inside
+        colour, alpha = _resampled(layers, scale, shift, origin, region.shape[:2]).split([3, 1])
     for plane, new in zip(region.unbind(2), colour, strict=True):  # colours together take three times as long
         plane.copy_(torch.lerp(plane.float(), new * peak, alpha[0]).round_().clamp_(0, peak))
+
+
+def _cut(layers: Tensor, corner: Sequence[float], size: Sequence[int]) -> Tensor:
+    """The part ``(C, h, w)`` of ``layers (C, S, S)``, pixel on pixel."""
+    left, top = map(int, corner)
+    return layers[:, top : top + size[0], left : left + size[1]]
+
+
+def _resampled(
+    layers: Tensor, scale: Sequence[float], shift: Sequence[float], origin: tuple[int, int], size: Sequence[int]
+) -> Tensor:
+    """``layers (1, C, S, S)`` at the pixels of a region: ``(C, h, w)``, 0 beyond their border."""
+    (height, width), side = size, layers.shape[-1]
+    x, y = (
+        (torch.arange(length, device=layers.device) + start + 0.5) * factor + by
+        for length, start, factor, by in zip((width, height), origin, scale, shift, strict=True)
+    )
+    grid = torch.stack([x[None].expand(height, -1), y[:, None].expand(-1, width)], dim=-1) * (2 / side) - 1
+    inside = ((x >= 0) & (x <= side))[None] & ((y >= 0) & (y <= side))[:, None]
+    return F.grid_sample(layers, grid[None], padding_mode="border", align_corners=False)[0] * inside

@@ -32,6 +32,17 @@ def test_pixel_on_pixel_is_what_resampling_would_give(frames: Frames, corner: tu
     assert (exact - resampled).abs().max() <= 1
 
 
+@pytest.mark.parametrize("times", [2, 4])
+@pytest.mark.parametrize("corner", [(20, 10), (-30, 50), (100, -40), (200, 10)])
+def test_enlarged_by_whole_pixels_is_what_resampling_would_give(
+    frames: Frames, times: int, corner: tuple[int, int]
+) -> None:
+    exact = compose(frames, [patch(*corner, scale=1 / times, size=32)]).pixels.int()
+    resampled = compose(frames, [patch(corner[0] + 0.01, corner[1], scale=1 / times, size=32)]).pixels.int()
+    assert (exact != frames.pixels).any() or corner[0] == 200
+    assert (exact - resampled)[:, :, : max(0, corner[0] + 32 * times - 1)].abs().max() <= 3
+
+
 @pytest.mark.parametrize("side", [3.0, 57.0, 64.0, 300.0, 511.0, 900.0, 2100.0])
 def test_canvases_hold_the_outline_on_whole_pixels(side: float) -> None:
     outline = torch.tensor([[[10.3, 20.9], [10.3 + side, 20.9 + 0.7 * side]]])
