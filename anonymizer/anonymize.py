@@ -28,6 +28,7 @@ from anonymizer.config import Config
 from anonymizer.consent import Consents, Decision, Judgment, is_kept, judge_pictures
 from anonymizer.detect import DETECTORS, Both
 from anonymizer.detect.blazeface import BlazeFaceDetector
+from anonymizer.envelope import Envelope, Plain
 from anonymizer.errors import ConfigError
 from anonymizer.evidence import Evidence, find
 from anonymizer.face_model import load_face_model
@@ -181,6 +182,11 @@ class Anonymizer:
     def sees_twice(self) -> bool:
         """Whether videos have to be foreseen."""
         return self.subjects is not None or self.config.whole
+
+    @property
+    def envelope(self) -> Envelope:
+        """For what is kept of the people of a video until it is done; with a key nobody else can read it."""
+        return self.subjects.envelope if self.subjects else Plain()
 
     def foresee(self, batches: Iterable[Frames]) -> Foreseen:
         """Look at all of a video before any of it is rendered, to know who its people are; see ``stream``."""

@@ -1,6 +1,7 @@
 """What the tracker found in one segment of a video, kept in a file until the segment is rendered.
 
-Embeddings of people are personal data: whoever writes such files deletes them when the video is done.
+Embeddings of people are personal data: whoever writes such files deletes them when the video is done. With a key they
+are encrypted until then.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.envelope import Envelope
 from anonymizer.errors import LeakError, PassingError
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import digest
@@ -98,7 +100,7 @@ class Sightings:
             source,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, envelope: Envelope) -> None:
         """Write a file, whole or not at all.
 
         Raises:
@@ -114,22 +116,22 @@ class Sightings:
             "source": self.source,
         }
         tensors["rest"] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
-        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        data = envelope.seal(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
         with replacing(path) as partial:
             partial.write_bytes(_digest(data) + data)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, envelope: Envelope) -> Self:
         """Read what ``save`` wrote.
 
         Raises:
-            PassingError: it is missing or altered, and has to be made again.
+            PassingError: it is missing, altered or of another key, and has to be made again.
         """
         try:
             content = path.read_bytes()
             if content[:DIGEST] != _digest(content[DIGEST:]):
                 raise ValueError("altered")
-            tensors = load(content[DIGEST:])
+            tensors = load(envelope.unseal(content[DIGEST:]))
             rest = json.loads(bytes(tensors["rest"].tolist()))
             return cls(
                 first=rest["first"],

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from anonymizer.audition import Audition
 from anonymizer.batches import Faces, Frames
+from anonymizer.envelope import Envelope
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import derive_seed
@@ -41,10 +42,12 @@ class Casting(Protocol):
     Attributes:
         key: tells the key from others, and nothing about it.
         personas: of which each subject has one; empty if each has one alone.
+        envelope: for what has to be kept of people on the way.
     """
 
     key: str
     personas: tuple[Persona, ...]
+    envelope: Envelope
 
     def cast(
         self,

@@ -24,11 +24,13 @@ class Key:
     Attributes:
         seeds: 32 bytes, from which personas are drawn.
         cipher: 32 bytes, with which the registry is encrypted.
+        work: 32 bytes, with which what is kept of people on the way is encrypted.
         name: 16 digits that tell the key from others, and nothing else about it.
     """
 
     seeds: bytes = field(repr=False)
     cipher: bytes = field(repr=False)
+    work: bytes = field(repr=False)
     name: str
 
     @classmethod
@@ -46,7 +48,8 @@ class Key:
         if not BYTES <= len(content) <= MOST:
             cause = f"a key has {BYTES} random bytes or more; `anonymizer subjects new-key FILE` makes one"
             raise ConfigError(cause, path=path)
-        return cls(_derived(content, "personas"), _derived(content, "registry"), _derived(content, "name")[:8].hex())
+        seeds, cipher, work, name = (_derived(content, label) for label in ("personas", "registry", "work", "name"))
+        return cls(seeds, cipher, work, name[:8].hex())
 
 
 def new_key(path: Path) -> None:

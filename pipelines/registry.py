@@ -32,8 +32,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -45,9 +43,9 @@ from anonymizer.media.files import cause_of
 from anonymizer.subjects import Subject, Subjects, nobody
 from anonymizer.troupe import draw
 from pipelines.keys import Key, path_of
+from pipelines.sealed import Sealed
 
 MAGIC = b"SUBJECTS1"
-NONCE = 12
 HEAD = len(MAGIC) + 8
 
 State = tuple[int, int, int]  # of a file: what tells it from those that it takes the place of
@@ -63,6 +61,7 @@ class Registry:
     Attributes:
         path: of the registry; there is none as long as nobody is known.
         key: the name of the key.
+        envelope: for what has to be kept of people on the way.
         personas: those that all share. They depend on the key alone: after a purge they are the same.
 
     Raises:
@@ -72,7 +71,7 @@ class Registry:
     def __init__(self, key_file: Path, count: int | None = None) -> None:
         self._key_file, self._key = key_file, Key.read(key_file)
         self.personas = draw(self._key.seeds, count)
-        self.path, self.key = path_of(key_file), self._key.name
+        self.path, self.key, self.envelope = path_of(key_file), self._key.name, Sealed(self._key.work)
         self._known: tuple[State, Subjects] | None = None  # as last read or written
         self._was_there = False
 
@@ -147,12 +146,12 @@ class Registry:
         return self._known[1]
 
     def _decrypted(self, content: bytes) -> bytes:
-        head, nonce, sealed = content[:HEAD], content[HEAD : HEAD + NONCE], content[HEAD + NONCE :]
+        head, sealed = content[:HEAD], content[HEAD:]
         if head.startswith(MAGIC) and head != self._head:
             raise ConfigError(f"the registry is not of the key in {self._key_file}", path=self.path)
         try:
-            return AESGCM(self._key.cipher).decrypt(nonce, sealed, head)
-        except (InvalidTag, ValueError) as error:
+            return Sealed(self._key.cipher, head).unseal(sealed)
+        except ValueError as error:
             cause = "the registry is damaged, or none: put back a copy, or `anonymizer subjects purge` begins anew"
             raise MediaError(cause, path=self.path) from error
 
@@ -161,13 +160,12 @@ class Registry:
         return MAGIC + bytes.fromhex(self.key)
 
     def _write(self, subjects: Subjects) -> tuple[State, Subjects]:
-        nonce = secrets.token_bytes(NONCE)
-        sealed = AESGCM(self._key.cipher).encrypt(nonce, _packed(subjects), self._head)
+        sealed = Sealed(self._key.cipher, self._head).seal(_packed(subjects))
         partial = partial_of(self.path)
         try:
             partial.unlink(missing_ok=True)  # of a process that was killed; nobody else is at work
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(self._head + nonce + sealed)
+                file.write(self._head + sealed)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.path)

@@ -165,7 +165,7 @@ class Track:
             found = Sightings.collect(tracked, people, timeline.unit, segment.lead, segment.own, shared)
         if tuple(found.times.tolist()) != timeline.times[segment.lead : segment.tail]:
             raise LeakError("not all frames of a segment were looked at", path=self.work.job.source.path)
-        found.save(self.work.faces(self.number))
+        found.save(self.work.faces(self.number), anonymizer.envelope)
 
 
 @dataclass(frozen=True)
@@ -178,17 +178,19 @@ class Agree:
     def done(self) -> bool:
         """Whether its file is there, and is about the faces that are."""
         with suppress(PassingError):
-            return self.work.people().marks == self._marks()
+            return self.work.agreed_on() == self._marks()
         return False
 
     def run(self, anonymizer: Anonymizer) -> None:
         """See ``Step``."""
         _check_settings(self.work, anonymizer)
         marks = self._marks()
-        segments = (Sightings.load(self.work.faces(number)) for number in range(len(self.work.segments)))
+        files = map(self.work.faces, range(len(self.work.segments)))
+        segments = (Sightings.load(file, anonymizer.envelope) for file in files)
         known = agree(segments, [segment.own for segment in self.work.segments])
         personas = anonymizer.cast(known.people, known.looks, self.work.secret(), bytes.fromhex(known.source))
-        self.work.keep_people(Agreed(known.tables, known.looks, personas, known.source, marks))
+        agreed = Agreed(known.tables, known.looks, personas, known.source, marks)
+        self.work.keep_people(agreed, anonymizer.envelope)
 
     def _marks(self) -> list[str]:
         return [mark_of(self.work.faces(number)) for number in range(len(self.work.segments))]
@@ -234,10 +236,10 @@ class Render:
             part.close(reader.end, {"faces": dict(counted.faces), "audit": counted.audit.as_dict()})
 
     def _rendered(self, batches: Iterable[Frames], anonymizer: Anonymizer, timeline: Timeline) -> Iterator[Anonymized]:
-        agreed, faces = self.work.people(), self.work.faces(self.number)
+        agreed, faces = self.work.people(anonymizer.envelope), self.work.faces(self.number)
         if mark_of(faces) != agreed.marks[self.number]:
             raise PassingError("the faces of a segment are not those that were agreed on", path=faces)
-        found = Sightings.load(faces).renumbered(agreed.tables[self.number])
+        found = Sightings.load(faces, anonymizer.envelope).renumbered(agreed.tables[self.number])
         # before each joint both segments choose portraits whatever came before, so that they choose the same
         fresh = {segment.start - SETTLED - found.first for segment in self.work.segments[1:]}
         pairs = _paired(batches, found, timeline)

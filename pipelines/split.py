@@ -11,6 +11,7 @@ import hashlib
 import json
 import secrets
 import shutil
+from base64 import b64decode, b64encode
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from anonymizer.config import MACHINE, SEEDS, Config
+from anonymizer.envelope import Envelope
 from anonymizer.errors import MediaError, PassingError, SeekError
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
@@ -132,13 +134,24 @@ class Split:
         """From which personas are drawn."""
         return int(self._read("secret.json"))
 
-    def people(self) -> Agreed:
+    def agreed_on(self) -> list[str]:
+        """Of which files of faces it is known who is who: see ``Agreed.marks``.
+
+        Raises:
+            PassingError: of none yet.
+        """
+        return list(self._read("people.json")["marks"])
+
+    def people(self, envelope: Envelope) -> Agreed:
         """Who is who.
 
         Raises:
-            PassingError: nobody knows yet.
+            PassingError: nobody knows yet, or somebody with another key.
         """
-        values = self._read("people.json")
+        try:
+            values = json.loads(envelope.unseal(b64decode(self._read("people.json")["people"])))
+        except ValueError as error:
+            raise PassingError(f"work on a video is missing: {cause_of(error)}", path=self.folder) from error
         tables = [{int(old): new for old, new in table.items()} for table in values.pop("tables")]
         looks = {int(number): Look(**look) for number, look in values.pop("looks").items()}
         personas = {
@@ -147,9 +160,10 @@ class Split:
         }
         return Agreed(tables, looks, personas, **values)
 
-    def keep_people(self, agreed: Agreed) -> None:
+    def keep_people(self, agreed: Agreed, envelope: Envelope) -> None:
         """Write what ``people`` reads."""
-        self._write("people.json", asdict(agreed))
+        people = b64encode(envelope.seal(json.dumps(asdict(agreed)).encode())).decode()
+        self._write("people.json", {"marks": agreed.marks, "people": people})
 
     def faces(self, number: int) -> Path:
         """Where the faces of a segment are."""

@@ -17,6 +17,7 @@ from PIL import Image
 from anonymizer.anonymize import Anonymized
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
+from anonymizer.envelope import Plain
 from anonymizer.errors import DetectionError
 from anonymizer.evidence import Evidence
 from anonymizer.generate.base import Outcome, Persona
@@ -48,6 +49,8 @@ class FakeAnonymizer:
     def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
         for batch in batches:
             yield from (self.stills(batch[start : start + 3]) for start in range(0, len(batch), 3))
+
+    envelope = Plain()
 
     def cast(self, people: object, looks: object, secret: int, source: bytes) -> dict[int, Persona]:
         return {}

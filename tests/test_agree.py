@@ -11,11 +11,13 @@ from torch import Tensor
 
 from anonymizer.agree import agree
 from anonymizer.batches import UNTRACKED, Faces
+from anonymizer.envelope import Envelope, Plain
 from anonymizer.errors import LeakError, MediaError, SeekError
 from anonymizer.generate.looks import Look
 from anonymizer.people import People
 from anonymizer.sightings import NOBODY, Sightings
 from anonymizer.track import ahead, follow
+from pipelines.sealed import Sealed
 
 UNIT = Fraction(1, 25)
 LENGTH = 192
@@ -179,13 +181,14 @@ def test_of_two_faces_with_one_number_the_better_known_keeps_it() -> None:
     assert dict(zip(faces.boxes[:, 1].tolist(), faces.tracks.tolist(), strict=True)) == {20.0: UNTRACKED, 100.0: 4}
 
 
-def test_faces_in_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("envelope", [Plain(), Sealed(bytes(32))], ids=["plain", "sealed"])
+def test_faces_in_a_file(tmp_path: Path, envelope: Envelope) -> None:
     path = tmp_path / "0.faces"
     with pytest.raises(MediaError, match="are missing"):
-        Sightings.load(path)
+        Sightings.load(path, envelope)
     for segment in segments(both(walks(0, 0, 90), walks(1, 0, 70, 0.25)), Knowing(lambda frame, x, y: 3)):
-        segment.save(path)
-        loaded = Sightings.load(path)
+        segment.save(path, envelope)
+        loaded = Sightings.load(path, envelope)
         assert vars(loaded.faces).keys() == vars(Faces.none()).keys()
         assert all(torch.equal(value, vars(loaded.faces)[name]) for name, value in vars(segment.faces).items())
         assert torch.equal(loaded.times, segment.times)
@@ -195,4 +198,4 @@ def test_faces_in_a_file(tmp_path: Path) -> None:
         assert {name: vars(loaded)[name] for name in rest} == {name: vars(segment)[name] for name in rest}
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(MediaError, match="are missing"):
-        Sightings.load(path)
+        Sightings.load(path, envelope)

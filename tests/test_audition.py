@@ -16,6 +16,7 @@ from torch import Tensor
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig
 from anonymizer.audition import CANDIDATES, UNLIKE, Audition
 from anonymizer.casting import Director
+from anonymizer.envelope import Plain
 from anonymizer.face_model import features
 from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
@@ -170,7 +171,7 @@ def test_all_segments_have_the_personas_that_were_chosen(
     always = Always()
     monkeypatch.setattr(anonymizer, "_director", Director(0, None, None, always))
     Agree(work).run(anonymizer)
-    people, seen = work.people(), set[Persona]()
+    people, seen = work.people(anonymizer.envelope), set[Persona]()
     everybody = {who for table in people.tables for who in table.values() if who != NOBODY}
     assert always.known == [everybody]
     generate = anonymizer._painter.generator.generate
@@ -192,7 +193,7 @@ def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monk
     agreed = []
     for somebody in (anonymizer, Anonymizer(Config(batch_size=8))):
         Agree(work).run(somebody)
-        agreed.append(work.people())
+        agreed.append(work.people(anonymizer.envelope))
     assert agreed[0] == agreed[1]
     assert agreed[0].personas
 
@@ -200,7 +201,7 @@ def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monk
 class Noting:
     """Subjects who note what their personas are chosen by."""
 
-    key, personas = "", ()
+    key, personas, envelope = "", (), Plain()
 
     def cast(self, views: object, met: object, looks: object, audition: Audition | None = None) -> dict[int, Persona]:
         self.audition = audition

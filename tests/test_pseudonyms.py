@@ -19,18 +19,21 @@ from torch import Tensor
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig
 from anonymizer.audition import Audition
 from anonymizer.detect import DETECTORS
-from anonymizer.errors import ConfigError, LeakError
+from anonymizer.envelope import Plain
+from anonymizer.errors import ConfigError, LeakError, PassingError
 from anonymizer.foreseen import Foreseen
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.identity import Recognizer
 from anonymizer.people import LINK
+from anonymizer.sightings import Sightings
 from anonymizer.subjects import Subjects
 from pipelines.inputs import Kind, Source
 from pipelines.keys import new_key, path_of
 from pipelines.plan import Job
 from pipelines.registry import Registry
-from pipelines.segments import anonymize_in_segments
+from pipelines.sealed import Sealed
+from pipelines.segments import Agree, Track, anonymize_in_segments
 from pipelines.settings import OutputConfig
 from pipelines.split import split
 from pipelines.video import anonymize_video
@@ -143,6 +146,30 @@ def test_long_videos_in_segments_are_cast_once(
     assert result.error is None
     assert len(registry.answers) == before + 1
     assert set(seen) == {ann}
+
+
+def test_with_a_key_nobody_else_can_read_who_is_in_segments(
+    hired: tuple[Anonymizer, Recording], views: dict[int, list[Tensor]], tmp_path: Path
+) -> None:
+    anonymizer, _ = hired
+    shots = [wall(views[ANN][0])] * 60 + [wall(views[ANN][1])] * 60
+    work = split(as_job(film(tmp_path / "a.mp4", shots)), anonymizer.config, OutputConfig(), length=40)
+    assert work
+    for number in range(len(work.segments)):
+        Track(work, number).run(anonymizer)
+    Agree(work).run(anonymizer)
+    assert Agree(work).done
+    assert work.people(anonymizer.envelope).personas
+    embeddings = Sightings.load(work.faces(0), anonymizer.envelope).people
+    assert embeddings
+    everything = b"".join(path.read_bytes() for path in work.folder.iterdir())
+    for embedding in embeddings.values():
+        assert embedding.numpy().tobytes()[:32] not in everything
+    for envelope in (Plain(), Sealed(bytes(32))):
+        with pytest.raises(PassingError, match="missing"):
+            Sightings.load(work.faces(0), envelope)
+        with pytest.raises(PassingError, match="missing"):
+            work.people(envelope)
 
 
 def test_faces_that_cannot_be_told_are_nobody_and_have_personas_of_their_own(

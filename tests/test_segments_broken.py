@@ -17,6 +17,7 @@ from video_samples import read
 
 from anonymizer.anonymize import Anonymized
 from anonymizer.batches import Faces, Frames
+from anonymizer.envelope import Plain
 from anonymizer.errors import LeakError, MediaError, PassingError
 from anonymizer.people import People
 from pipelines.segments import Render, stages
@@ -60,16 +61,16 @@ def test_a_frame_that_is_lost_is_noticed(source: Path, anonymizer: Any) -> None:
 def test_faces_that_are_missing_are_noticed(source: Path) -> None:
     work = work_on(source)
     run(work, Halves())
-    agreed = work.people()
-    work.keep_people(replace(agreed, tables=[{}, *agreed.tables[1:]]))
+    agreed = work.people(Plain())
+    work.keep_people(replace(agreed, tables=[{}, *agreed.tables[1:]]), Plain())
     with pytest.raises(LeakError, match="nobody knows who"):
         Render(work, 0).run(Halves())
-    work.keep_people(replace(agreed, marks=[agreed.marks[1], *agreed.marks[1:]]))
+    work.keep_people(replace(agreed, marks=[agreed.marks[1], *agreed.marks[1:]]), Plain())
     faces = work.faces(0).read_bytes()
     work.faces(0).write_bytes(work.faces(1).read_bytes())
     with pytest.raises(LeakError, match="nobody looked"):
         Render(work, 0).run(Halves())
-    work.keep_people(agreed)
+    work.keep_people(agreed, Plain())
     for altered in (work.faces(1).read_bytes(), faces[:4096] + bytes(len(faces) - 4096), faces[:-1], b""):
         work.faces(0).write_bytes(altered)
         with pytest.raises(PassingError, match="not those that were agreed on"):
