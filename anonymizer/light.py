@@ -30,6 +30,7 @@ ROBUST = 0.2  # residual from which a point counts less
 PRIOR = 0.05  # pulls directional light towards none
 DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
+GREYEST = 0.3  # least share of its chroma that is left to a new face
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
@@ -98,12 +99,16 @@ def gain(real: Light, new: Light, brightness: Tensor, exposed: Tensor) -> Tensor
 
 
 def tint(real: Light, new: Light) -> Tensor:
-    """Matrices ``(N, 3, 3)`` that give RGB columns the real face's chroma, brightness unchanged."""
-    share = (real.saturation / new.saturation).clamp(max=1)
+    """Matrices ``(N, 3, 3)`` that give RGB columns the real face's chroma, brightness unchanged.
+
+    What is grey, as beards are, stays so where skin becomes less colourful: moved like skin, it would turn green.
+    """
+    most = (real.saturation / new.saturation).clamp(max=1)[:, None]
+    share = (real.chroma / new.chroma).nan_to_num().minimum(most).clamp(GREYEST, 1)
     moved = torch.zeros(len(share), 3, 3, device=share.device)
     moved[:, 0, 0] = 1
-    moved[:, 1, 1] = moved[:, 2, 2] = share
-    moved[:, 1:, 0] = real.chroma - share[:, None] * new.chroma
+    moved[:, 1:, 1:] = torch.diag_embed(share)
+    moved[:, 1:, 0] = real.chroma - share * new.chroma
     to_ycc = TO_YCC.to(share.device)
     return torch.linalg.inv(to_ycc) @ moved @ to_ycc
 

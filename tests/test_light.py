@@ -1,0 +1,51 @@
+"""Colours of new faces."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from anonymizer.light import GREYEST, TO_YCC, Light, tint
+
+SKIN = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02, 0.15))  # chroma, saturation
+
+
+def light(skin: tuple[float, float, float]) -> Light:
+    *chroma, saturation = skin
+    one = torch.ones(1)
+    return Light(torch.zeros(1, 4), one, one, torch.tensor([chroma]), torch.tensor([saturation]))
+
+
+def tinted(rgb: Tensor, real: Light, new: Light) -> Tensor:
+    """Brightness, and chroma relative to it, of a colour ``(3,)`` afterwards."""
+    brightness, *chroma = (TO_YCC @ tint(real, new)[0] @ rgb).tolist()
+    return torch.tensor([brightness, *(value / brightness for value in chroma)])
+
+
+def coloured(chroma: Tensor, brightness: float = 0.5) -> Tensor:
+    return torch.linalg.inv(TO_YCC) @ (brightness * torch.cat([torch.ones(1), chroma]))
+
+
+@given(real=SKIN, new=SKIN)
+def test_skin_gets_the_real_chroma_and_keeps_its_brightness(
+    real: tuple[float, float, float], new: tuple[float, float, float]
+) -> None:
+    skin = coloured(light(new).chroma[0])
+    assert torch.allclose(tinted(skin, light(real), light(new)), torch.tensor([0.5, *real[:2]]), atol=1e-4)
+
+
+@given(real=SKIN, new=SKIN)
+def test_grey_beards_never_get_the_opposite_colour(
+    real: tuple[float, float, float], new: tuple[float, float, float]
+) -> None:
+    grey = tinted(torch.full((3,), 0.5), light(real), light(new))[1:]
+    towards = grey / torch.tensor(real[:2])  # 0 is grey, 1 the real skin
+    limit = (1 - GREYEST * torch.tensor(new[:2]) / torch.tensor(real[:2])).clamp(max=0)
+    assert (towards >= limit - 1e-3).all()
+    assert (towards <= 1).all()
+
+
+def test_colour_of_no_skin_is_no_reason_to_fail() -> None:
+    grey, skin = light((0.0, 0.0, 0.02)), light((-0.1, 0.2, 0.1))
+    for real, new in ((grey, grey), (grey, skin), (skin, grey)):
+        assert tint(real, new).isfinite().all()
