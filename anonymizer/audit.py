@@ -21,9 +21,9 @@ things.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf
 
@@ -37,7 +37,6 @@ from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
-from anonymizer.networks.dlib_resnet import EMBEDDING
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import to_crop_of, visible
 from anonymizer.troupe import Troupe
@@ -59,6 +58,31 @@ ALIKE, CELLS = 0.96, 3  # correlation from which a cell is the same, and how man
 HIDDEN = 0.1  # of 1, how much of what stands before the face may show in a cell that tells anything
 
 REFUSED = (Outcome.UNCHANGED, Outcome.SIMILAR)
+
+
+@dataclass
+class _Person:
+    """What is known of somebody.
+
+    Attributes:
+        real: the embedding ``(128,)`` of the real face, once it could be told.
+        scene: what that was seen in: the number of a picture, 0 in videos.
+        due: when the face is looked at again, in seconds; at once if that is None.
+        worn: who is drawn.
+        tries: personas after the first one.
+        best: the least alike of these, and how far that is.
+        met: whether the real face could be told before a new one was shown.
+        settled: whether a new one was shown.
+    """
+
+    real: Tensor | None = None
+    scene: int = 0
+    due: Fraction | None = None
+    worn: Persona | None = None
+    tries: int = 0
+    best: tuple[float, Persona] | None = None
+    met: bool = False
+    settled: bool = False
 
 
 class Audit:
@@ -83,13 +107,7 @@ class Audit:
     ) -> None:
         self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
         self._audition = audition
-        self._tries: Counter[int] = Counter()  # by person, personas after the first one
-        self._worn: dict[int, Persona] = {}  # by person, who is drawn
-        self._best: dict[int, tuple[float, Persona]] = {}  # by person, the least alike of these, and how far that is
-        self._met: set[int] = set()  # those whose real faces could be told before they were shown
-        self._settled: set[int] = set()  # those who were shown
-        self._due: dict[int, Fraction] = {}  # when a person is looked at again
-        self._real: dict[int, tuple[int, Tensor]] = {}  # the picture, 0 in videos, and the embedding of the real face
+        self._people: defaultdict[int, _Person] = defaultdict(_Person)
 
     def named(self, belief: Belief) -> Belief:
         """Faces with the numbers by which this knows people: in pictures, their rows."""
@@ -106,9 +124,11 @@ class Audit:
             return list(personas)
         self._meet(frames, faces)
         first = dict(zip(people, personas, strict=True))
-        new = {who: first[who].another(CANDIDATES * self._tries[who]) for who in first if who not in self._worn}
-        self._worn |= self._auditioned(new)
-        return [self._worn[who] for who in people]
+        known = {who: self._people[who] for who in first}
+        new = {who: first[who].another(CANDIDATES * person.tries) for who, person in known.items() if not person.worn}
+        for who, persona in self._auditioned(new).items():
+            known[who].worn = persona
+        return [known[who].worn or first[who] for who in people]
 
     def know(self, frames: Frames, kept: Faces) -> None:
         """Remember what people look like whose faces stay: nobody else may look like them either."""
@@ -117,10 +137,10 @@ class Audit:
         if not self._moving:
             kept = replace(kept, tracks=KEPT - torch.arange(len(kept)))
         faces = kept[self._sample(frames, kept, torch.ones(len(kept), dtype=torch.bool))]
-        embeddings = self._recognizer.embed(frames, faces, PLAIN)
-        self._learn(faces, embeddings)
-        for who, frame, real in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, strict=True):
-            self._due[who] = frames.times[frame] + (EVERY if real.isfinite().all() else SOON)
+        for who, frame, told in zip(
+            faces.tracks.tolist(), faces.frame.tolist(), self._learn(frames, faces), strict=True
+        ):
+            self._people[who].due = frames.times[frame] + (EVERY if told else SOON)
 
     def judge(
         self, frames: Frames, done: Frames, belief: Belief, outcomes: Sequence[Outcome]
@@ -144,7 +164,8 @@ class Audit:
         similar, seen = self._similar(frames, done, belief.faces, made & ~same)
         again = {who for who in similar if self._recast(who)}
         refused = made & torch.tensor([who in similar for who in people], dtype=torch.bool)
-        self._settled |= {people[row] for row in (made & ~same & ~refused).nonzero()[:, 0].tolist()}
+        for row in (made & ~same & ~refused).nonzero()[:, 0].tolist():
+            self._people[people[row]].settled = True
         judged = [
             Outcome.UNCHANGED if is_same else Outcome.SIMILAR if is_refused else outcome
             for outcome, is_same, is_refused in zip(outcomes, same.tolist(), refused.tolist(), strict=True)
@@ -154,33 +175,32 @@ class Audit:
 
     def _meet(self, frames: Frames, faces: Faces) -> None:
         """Learn what those look like who can be told for the first time, and were not shown yet."""
-        new = [who not in self._met and who not in self._settled for who in faces.tracks.tolist()]
-        seen = faces[_clearest(faces, faces.seen & torch.tensor(new, dtype=torch.bool))]
-        embeddings = self._recognizer.embed(frames, seen, PLAIN) if len(seen) else torch.zeros(0, EMBEDDING)
-        self._learn(seen, embeddings)
-        for who, real in zip(seen.tracks.tolist(), embeddings, strict=True):
-            if real.isfinite().all():
-                self._met.add(who)
-                self._worn.pop(who, None)
+        known = [self._people[who] for who in faces.tracks.tolist()]
+        new = torch.tensor([not person.met and not person.settled for person in known], dtype=torch.bool)
+        seen = faces[_clearest(faces, faces.seen & new)]
+        for who, told in zip(seen.tracks.tolist(), self._learn(frames, seen), strict=True):
+            if told:
+                self._people[who].met, self._people[who].worn = True, None
 
     def _auditioned(self, personas: Mapping[int, Persona]) -> dict[int, Persona]:
         """These, by person, or others where they are like people who were met."""
-        views = {who: self._real[who][1][None] for who in personas if who in self._met}
+        people = {who: self._people[who] for who in personas}
+        views = {who: one.real[None] for who, one in people.items() if one.met and one.real is not None}
         tries = self._audition.choose({who: personas[who] for who in views}, views) if self._audition else {}
         return {who: persona.another(tries.get(who, 0)) for who, persona in personas.items()}
 
-    def _is_settled(self, who: int) -> bool:
-        return self._lasting or who in self._settled
+    def _is_settled(self, person: _Person) -> bool:
+        return self._lasting or person.settled
 
     def _recast(self, who: int) -> bool:
         """Give somebody another persona, or in the end the least alike of them; whether there is one to be drawn."""
-        if self._is_settled(who) or self._tries[who] >= TRIES:
+        person = self._people[who]
+        if self._is_settled(person) or person.tries >= TRIES:
             return False
-        if self.troupe is None and self._tries[who] == WISHES and who in self._best and self._best[who][0] >= SAME:
-            self._tries[who], self._worn[who] = TRIES, self._best[who][1]
+        if self.troupe is None and person.tries == WISHES and person.best and person.best[0] >= SAME:
+            person.tries, person.worn = TRIES, person.best[1]
             return True
-        self._tries[who] += 1
-        self._worn.pop(who, None)
+        person.tries, person.worn = person.tries + 1, None
         return self.troupe is None or self.troupe.recast(who)
 
     def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:
@@ -188,32 +208,39 @@ class Audit:
         faces = faces[self._sample(frames, faces, made)]
         if not len(faces):
             return set(), NOTHING
-        real, new = (self._recognizer.embed(pictures, faces, PLAIN) for pictures in (frames, done))
-        self._learn(faces, real)
+        known = [self._people[who] for who in faces.tracks.tolist()]
+        # of those who were just met, what they look like is known
+        self._learn(frames, faces[torch.tensor([person.settled or not person.met for person in known])])
+        new = self._recognizer.embed(done, faces, PLAIN)
         found, figures = set(), AuditFigures(by_recognizer=len(faces))
-        for who, embedding, frame in zip(faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
+        for person, who, embedding, frame in zip(known, faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
             own, other = self._nearest(who, self._scene(frame), embedding)
-            if other >= FAR_TOO_NEAR and who in self._worn and own > self._best.get(who, (0.0,))[0]:
-                self._best[who] = own, self._worn[who]
-            if own < self._limit(who) or other < FAR_TOO_NEAR:
+            if other >= FAR_TOO_NEAR and person.worn and own > (person.best[0] if person.best else 0):
+                person.best = own, person.worn
+            if own < self._limit(person) or other < FAR_TOO_NEAR:
                 found.add(who)
             else:
                 figures += AuditFigures(nearest_own=own, nearest_other=other)
-                clear = bool(embedding.isfinite().all()) and who in self._real
-                self._due[who] = frames.times[frame] + (EVERY if clear else SOON)
+                clear = bool(embedding.isfinite().all()) and person.real is not None
+                person.due = frames.times[frame] + (EVERY if clear else SOON)
         return found, figures
 
-    def _limit(self, who: int) -> float:
+    def _limit(self, person: _Person) -> float:
         """The distance to the real face below which a new one is refused."""
-        if self._is_settled(who):
+        if self._is_settled(person):
             return FAR_TOO_NEAR
-        return UNLIKE if self.troupe is None and self._tries[who] <= WISHES else SAME
+        return UNLIKE if self.troupe is None and person.tries <= WISHES else SAME
 
-    def _learn(self, faces: Faces, embeddings: Tensor) -> None:
-        """Remember what real people look like, as far as it can be told."""
-        for who, frame, real in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, strict=True):
-            if real.isfinite().all():
-                self._real[who] = self._scene(frame), real
+    def _learn(self, frames: Frames, faces: Faces) -> list[bool]:
+        """Remember what real people look like; of which faces it can be told."""
+        if not len(faces):
+            return []
+        embeddings = self._recognizer.embed(frames, faces, PLAIN)
+        told = embeddings.isfinite().all(1).tolist()
+        for who, frame, real, known in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, told, strict=True):
+            if known:
+                self._people[who].scene, self._people[who].real = self._scene(frame), real
+        return told
 
     def _scene(self, frame: int) -> int:
         """What tells those apart who are not seen together."""
@@ -221,16 +248,17 @@ class Audit:
 
     def _sample(self, frames: Frames, faces: Faces, made: Tensor) -> Tensor:
         """The clearest face of everybody whose turn it is, rows."""
+        dues = [self._people[who].due for who in faces.tracks.tolist()]
         times = [frames.times[frame] for frame in faces.frame.tolist()]
-        due = [time >= self._due.get(who, time) for who, time in zip(faces.tracks.tolist(), times, strict=True)]
-        return _clearest(faces, made & torch.tensor(due, dtype=torch.bool))
+        now = [due is None or time >= due for due, time in zip(dues, times, strict=True)]
+        return _clearest(faces, made & torch.tensor(now, dtype=torch.bool))
 
     def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[float, float]:
         """How near a new face ``(128,)`` is to the real one, and to others of the scene; ``inf`` if nobody knows."""
         own, others = inf, inf
-        for other, (place, real) in self._real.items() if new.isfinite().all() else ():
-            if place == scene:
-                distance = float((new - real).norm())
+        for other, person in self._people.items() if new.isfinite().all() else ():
+            if person.real is not None and person.scene == scene:
+                distance = float((new - person.real).norm())
                 own, others = (distance, others) if other == who else (own, min(others, distance))
         return own, others
 

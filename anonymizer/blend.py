@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from anonymizer import geometry
 from anonymizer.batches import Frames, Patches
+
+WHOLE = 0.01  # pixels by which patches may miss those of the frame without being resampled
 
 
 def compose(frames: Frames, layers: Sequence[Patches]) -> Frames:
@@ -32,8 +35,10 @@ def _lay_all(pixels: Tensor, patches: Patches, peak: int) -> None:
     reach = geometry.apply_affine(from_patch, corners[None].expand(len(patches), -1, -1))
     for row, (low, high) in enumerate(reach.unbind(0)):
         height, width = pixels.shape[1:3]
-        x0, y0 = (max(0, int(value)) for value in low.floor().tolist())
-        x1, y1 = min(width, int(high[0].ceil())), min(height, int(high[1].ceil()))
+        x0, y0 = (max(0, math.floor(value + WHOLE)) for value in low.tolist())
+        x1, y1 = (
+            min(most, math.ceil(value - WHOLE)) for most, value in zip((width, height), high.tolist(), strict=True)
+        )
         if x0 < x1 and y0 < y1:
             region = pixels[int(patches.frame[row]), y0:y1, x0:x1]
             _lay(region, patches[row : row + 1], (x0, y0), peak)
@@ -42,10 +47,12 @@ def _lay_all(pixels: Tensor, patches: Patches, peak: int) -> None:
 def _lay(region: Tensor, patch: Patches, origin: tuple[int, int], peak: int) -> None:
     """Lay one patch over ``region (h, w, 3)``, a view whose upper left corner lies at ``origin``, in place."""
     layers = torch.cat([patch.colour, patch.alpha], dim=1)
+    size = layers.shape[-1]
     scale, shift = patch.to_patch[0].diagonal(dim1=0, dim2=1).tolist(), patch.to_patch[0, :, 2].tolist()
     times = max(1, round(1 / scale[0]))
     corner = [start + times * by for start, by in zip(origin, shift, strict=True)]
-    if all(times * factor == 1 for factor in scale) and all(at.is_integer() for at in corner):
+    off = [size * (times * factor - 1) for factor in scale] + [at - round(at) for at in corner]
+    if max(map(abs, off)) < WHOLE:
         colour, alpha = _cut(geometry.enlarge(layers, times)[0], corner, region.shape[:2]).split([3, 1])
     else:
         colour, alpha = _resampled(layers, scale, shift, origin, region.shape[:2]).split([3, 1])
@@ -55,7 +62,7 @@ def _lay(region: Tensor, patch: Patches, origin: tuple[int, int], peak: int) -> 
 
 def _cut(layers: Tensor, corner: Sequence[float], size: Sequence[int]) -> Tensor:
     """The part ``(C, h, w)`` of ``layers (C, S, S)``, pixel on pixel."""
-    left, top = map(int, corner)
+    left, top = map(round, corner)
     return layers[:, top : top + size[0], left : left + size[1]]
 
 

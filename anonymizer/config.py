@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -33,6 +34,11 @@ class DetectConfig:
     max_side: int = 1280
     thorough: bool = False
 
+    @property
+    def side(self) -> float:
+        """Longest side in pixels to which pictures are reduced before they are searched; infinite if they are not."""
+        return self.max_side if self.detector == "centerface" and not self.thorough else math.inf
+
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.threshold < 1:
             raise ConfigError(f"the detection threshold must lie between {self.low} and 1, not at {self.threshold}")
@@ -43,8 +49,8 @@ class TrackConfig:
     """How faces are followed over time.
 
     Attributes:
-        stride: every how many frames the detector looks; in between it looks where something changes, and glances at
-            a smaller picture halfway.
+        stride: every how many frames the detector looks; in between it looks when the picture changes, glances at the
+            part that does if it is only one, and halfway at a smaller picture.
         window: frames of look-ahead.
     """
 

@@ -8,15 +8,19 @@ from typing import Protocol
 class Envelope(Protocol):
     """Hides data from those who may not read it."""
 
-    def seal(self, data: bytes) -> bytes:
-        """The data as it may be written."""
+    def seal(self, data: bytes, about: bytes) -> bytes:
+        """The data as it may be written.
+
+        Args:
+            about: names what it is; is not hidden, and has to be known again.
+        """
         ...
 
-    def unseal(self, data: bytes) -> bytes:
+    def unseal(self, data: bytes, about: bytes) -> bytes:
         """What was sealed.
 
         Raises:
-            ValueError: this did not seal it, or it was altered.
+            ValueError: this did not seal it, it was altered, or it is about something else.
         """
         ...
 
@@ -24,10 +28,10 @@ class Envelope(Protocol):
 class Plain:
     """Hides nothing: where there is no key, whoever can read the work could read its key, too. An ``Envelope``."""
 
-    def seal(self, data: bytes) -> bytes:
+    def seal(self, data: bytes, about: bytes) -> bytes:
         """The same."""
         return data
 
-    def unseal(self, data: bytes) -> bytes:
+    def unseal(self, data: bytes, about: bytes) -> bytes:
         """The same."""
         return data

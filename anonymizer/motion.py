@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces
+from anonymizer.geometry import box_share
+from anonymizer.scenes import Part
 
 Array = NDArray[np.float32]
-Part = tuple[int, int, int, int]
-"""Of a frame: left, top, width and height in pixels."""
 
 LINGER = 3  # frames for which a face is assumed before its first and after its last sighting, up to a cut
 LINGER_CUT = 9  # the same for a face that the border or something before it cuts: it may show where no detector sees it
@@ -23,7 +23,9 @@ WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 AHEAD = 8  # frames for which constant velocity is believed
 OUTSIDE = 0.25  # distance from the border, over the size of the box, from which nothing of the face is in the frame
 CALM = 0.5  # cost up to which the way between two looks is taken to be straight
-EDGE = 0.02  # of the sides of a part of a picture: a face that comes so near to its border may be cut by that
+CLOSE = 0.3  # cost up to which a face is where it was expected
+EDGE = 0.02  # of the sides of a part of a frame: a face that comes so near to its border may be cut by that
+MOSTLY = 0.5  # share of a piece of a face that lies in the box of that face
 
 
 class Sight(NamedTuple):
@@ -106,27 +108,42 @@ def is_calm(before: Sequence[Sight], after: Sequence[Sight], high: float) -> boo
     return all(match == 1 for match in matches)
 
 
-def is_known(glance: Sequence[Sight], look: Sequence[Sight], part: Part, size: tuple[int, int]) -> bool:
-    """Whether each face of a glance, however unsure, is plainly one that was seen in a look.
+def expected(before: Sequence[Sight], after: Sequence[Sight], frame: int) -> list[Sight]:
+    """The faces that two looks both know, where they must be in a frame between, with the higher of the scores."""
+    pairs = zip(*np.nonzero(near(before, after)), strict=True)
+    return [between(before[a], after[b], frame, max(before[a].score, after[b].score)) for a, b in pairs]
+
+
+def between(a: Sight, b: Sight, frame: int, score: float) -> Sight:
+    """On the straight line from one sight to another."""
+    share = np.float32((frame - a.frame) / (b.frame - a.frame))
+    return Sight(frame, a.points + share * (b.points - a.points), score, seen=False)
+
+
+def is_known(glance: Sequence[Sight], faces: Sequence[Sight], part: Part, size: tuple[int, int], high: float) -> bool:
+    """Whether each face of a glance is plainly, and alone, one that is expected; a sure one, if it is sure.
 
     Args:
         glance: at a part of a frame; of a face that sticks out of that a piece is found.
-        look: at another frame, all of it.
+        faces: those that are ``expected`` in the frame.
         part: what was seen in the glance.
-        size: of the frames, height and width.
+        size: of the frame, height and width.
+        high: score from which a face is sure.
     """
-    same = near(glance, look) | _pieces(stack(glance), stack(look), part, size)
-    return bool((same.sum(1) == 1).all())
+    same = (cost(stack(glance), stack(faces)) < CLOSE) | _pieces(glance, faces, part, size)
+    sure, known = (np.array([sight.score >= high for sight in sights], bool) for sights in (glance, faces))
+    same &= ~sure[:, None] | known
+    return bool((same.sum(1) == 1).all() and (same.sum(0) <= 1).all())
 
 
-def _pieces(glance: Array, look: Array, part: Part, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which of ``glance (N, 7, 2)`` are cut by the part, not by the frame, and lie in which of ``look (M, 7, 2)``."""
+def _pieces(glance: Sequence[Sight], faces: Sequence[Sight], part: Part, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of a glance's faces are cut by the part, not by the frame, and lie mostly in which of ``faces``."""
     low, high = np.array(part[:2]), np.array(part[:2]) + part[2:]
     inner = np.stack([low > 0, high < size[::-1]])
-    beyond = np.stack([low - glance[:, 0], glance[:, 1] - high], axis=1)
+    places = stack(glance)
+    beyond = np.stack([low - places[:, 0], places[:, 1] - high], axis=1)
     cut = ((beyond > -EDGE * min(part[2:])) & inner).any((1, 2))
-    middle = glance[:, :2].mean(1)[:, None]
-    return cut[:, None] & ((look[:, 0] < middle) & (middle < look[:, 1])).all(2)
+    return cut[:, None] & (box_share(boxes_of(glance), boxes_of(faces)) > MOSTLY).numpy()
 
 
 class Track:

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from anonymizer.batches import Frames
 from anonymizer.geometry import resize
-from anonymizer.motion import Part
 
 CHANGE, CUT = 0.1, 0.5  # unlikeness of successive pictures: something happened; another scene
 LOCAL = 0.08  # change of a colour in one place, where white is 1: something came or went there
@@ -17,6 +16,9 @@ SAME, NOISE = 0.65, 1e-5  # correlation from which two parts show the same; powe
 SHOWN = 0.3  # part of a picture that must still be there if it moved
 PART = 1 / 3  # of the longer side of a picture, sides of the parts of it that are looked at alone
 FILLED = 0.6  # of the sides of a part, the most that may have changed
+
+Part = tuple[int, int, int, int]
+"""Of a picture: left, top, width and height in pixels."""
 
 
 def unlikeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

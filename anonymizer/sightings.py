@@ -116,7 +116,7 @@ class Sightings:
             "source": self.source,
         }
         tensors["rest"] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
-        data = envelope.seal(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+        data = envelope.seal(save({name: tensor.contiguous() for name, tensor in tensors.items()}), place_of(path))
         with replacing(path) as partial:
             partial.write_bytes(_digest(data) + data)
 
@@ -131,7 +131,7 @@ class Sightings:
             content = path.read_bytes()
             if content[:DIGEST] != _digest(content[DIGEST:]):
                 raise ValueError("altered")
-            tensors = load(envelope.unseal(content[DIGEST:]))
+            tensors = load(envelope.unseal(content[DIGEST:], place_of(path)))
             rest = json.loads(bytes(tensors["rest"].tolist()))
             return cls(
                 first=rest["first"],
@@ -185,6 +185,11 @@ def mark_of(path: Path) -> str:
     except OSError:
         return ""
     return content[:DIGEST].hex() if content[:DIGEST] == _digest(content[DIGEST:]) else ""
+
+
+def place_of(path: Path) -> bytes:
+    """Names a file in the folder of a video, for an ``Envelope``."""
+    return f"{path.parent.name}/{path.name}".encode()
 
 
 def _digest(data: bytes) -> bytes:

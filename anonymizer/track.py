@@ -31,9 +31,9 @@ from anonymizer.detect import Detector
 from anonymizer.detect.base import resize
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.identity import Recognizer
-from anonymizer.motion import Part, Sight, Track, as_faces, assign, boxes_of, cost, is_calm, is_known, near, stack
+from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, expected, is_calm, is_known, near, stack
 from anonymizer.people import Names, People
-from anonymizer.scenes import CHANGE, CUT, FLASH, changed_part, differs, movement, thumbnails, unlikeness
+from anonymizer.scenes import CHANGE, CUT, FLASH, Part, changed_part, differs, movement, thumbnails, unlikeness
 from anonymizer.traits import TraitReader
 
 SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
@@ -64,7 +64,7 @@ class _Follower:
         self._detector, self._names = detector, Names(config, recognizer, reader, people or People())
         self._lead = lead
         self._high = config.detect.threshold
-        self._max_side = config.detect.max_side
+        self._side = config.detect.side
         self._stride, self._window = config.track.stride, config.track.window
         self._span = config.track.span
         self._waiting: deque[tuple[int, Frames]] = deque()  # index of the first frame, batch
@@ -135,26 +135,32 @@ class _Follower:
         looks = sorted(found)
         after = {frame: bisect.bisect(looks, frame) for frame in parts if frame not in found}
         around = {frame: (found[looks[index - 1]], found[looks[index]]) for frame, index in after.items()}
-        return self._unknown(around, parts, min(1.0, self._max_side / max(self._size)))
+        return self._unknown(around, parts, min(1.0, self._side / max(self._size)))
 
     def _halfway(self, found: dict[int, list[Sight]]) -> list[int]:
         """Frames halfway between looks that are far apart, unless a glance there shows only what both looks know."""
         around = {(a + b) // 2: (found[a], found[b]) for a, b in pairwise(found) if b - a > FAR}
-        height, width = self._size
         if max(self._size) <= GLANCE:
             return list(around)
-        return self._unknown(around, dict.fromkeys(around, (0, 0, width, height)), GLANCE / max(self._size))
+        return self._unknown(around, {}, GLANCE / max(self._size))
 
     def _unknown(
         self, around: dict[int, tuple[list[Sight], list[Sight]]], parts: dict[int, Part], scale: float
     ) -> list[int]:
-        """Frames, with the looks before and after, unless a glance at a part shows only what both looks know."""
+        """Frames, with the looks before and after, unless a glance at all or a part shows only what both looks know."""
         calm = [frame for frame, looks in around.items() if is_calm(*looks, self._high)]
         glances = self._see(calm, scale, parts)
+        whole = (0, 0, self._size[1], self._size[0])
         known = {
             frame
             for frame in calm
-            if all(is_known(glances[frame], look, parts[frame], self._size) for look in around[frame])
+            if is_known(
+                glances[frame],
+                expected(*around[frame], frame),
+                parts.get(frame, whole),
+                self._size,
+                self._high,
+            )
         }
         return sorted(around.keys() - known)
 

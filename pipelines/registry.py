@@ -150,7 +150,7 @@ class Registry:
         if head.startswith(MAGIC) and head != self._head:
             raise ConfigError(f"the registry is not of the key in {self._key_file}", path=self.path)
         try:
-            return Sealed(self._key.cipher, head).unseal(sealed)
+            return Sealed(self._key.cipher).unseal(sealed, head)
         except ValueError as error:
             cause = "the registry is damaged, or none: put back a copy, or `anonymizer subjects purge` begins anew"
             raise MediaError(cause, path=self.path) from error
@@ -160,7 +160,7 @@ class Registry:
         return MAGIC + bytes.fromhex(self.key)
 
     def _write(self, subjects: Subjects) -> tuple[State, Subjects]:
-        sealed = Sealed(self._key.cipher, self._head).seal(_packed(subjects))
+        sealed = Sealed(self._key.cipher).seal(_packed(subjects), self._head)
         partial = partial_of(self.path)
         try:
             partial.unlink(missing_ok=True)  # of a process that was killed; nobody else is at work

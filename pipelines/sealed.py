@@ -16,20 +16,19 @@ class Sealed:
 
     Args:
         cipher: 32 bytes.
-        about: what is sealed, which is written elsewhere; data that was sealed about something else is refused.
     """
 
-    def __init__(self, cipher: bytes, about: bytes = b"") -> None:
-        self._cipher, self._about = cipher, about
+    def __init__(self, cipher: bytes) -> None:
+        self._cipher = cipher
 
-    def seal(self, data: bytes) -> bytes:
+    def seal(self, data: bytes, about: bytes) -> bytes:
         """See ``Envelope``."""
         nonce = secrets.token_bytes(NONCE)
-        return nonce + AESGCM(self._cipher).encrypt(nonce, data, self._about)
+        return nonce + AESGCM(self._cipher).encrypt(nonce, data, about)
 
-    def unseal(self, data: bytes) -> bytes:
+    def unseal(self, data: bytes, about: bytes) -> bytes:
         """See ``Envelope``."""
         try:
-            return AESGCM(self._cipher).decrypt(data[:NONCE], data[NONCE:], self._about)
+            return AESGCM(self._cipher).decrypt(data[:NONCE], data[NONCE:], about)
         except InvalidTag as error:
-            raise ValueError("altered, or of another key") from error
+            raise ValueError("altered, of another key, or about something else") from error

@@ -28,6 +28,7 @@ from anonymizer.media.files import cause_of, replacing, state_of
 from anonymizer.media.output import check_writable
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
+from anonymizer.sightings import place_of
 from anonymizer.smooth import REACH
 from anonymizer.track import ahead
 from pipelines.plan import Job
@@ -39,6 +40,11 @@ LENGTH = 1500
 
 LEAD = 32
 """Frames before a segment, at least, from which what is remembered of faces is known: portraits, light, failures."""
+
+FORMAT = 2
+"""Of what is kept in folders; work in an earlier one is begun anew."""
+
+PEOPLE = "people.json"
 
 SUFFIX = ".segments"
 """Of folders with work on a video."""
@@ -140,7 +146,10 @@ class Split:
         Raises:
             PassingError: of none yet.
         """
-        return list(self._read("people.json")["marks"])
+        values = self._read(PEOPLE)
+        if values["digest"] != _digits(values["people"]):
+            raise PassingError("work on a video is damaged", path=self.folder / PEOPLE)
+        return list(values["marks"])
 
     def people(self, envelope: Envelope) -> Agreed:
         """Who is who.
@@ -149,9 +158,10 @@ class Split:
             PassingError: nobody knows yet, or somebody with another key.
         """
         try:
-            values = json.loads(envelope.unseal(b64decode(self._read("people.json")["people"])))
+            sealed = b64decode(self._read(PEOPLE)["people"])
+            values = json.loads(envelope.unseal(sealed, place_of(self.folder / PEOPLE)))
         except ValueError as error:
-            raise PassingError(f"work on a video is missing: {cause_of(error)}", path=self.folder) from error
+            raise PassingError(f"work on a video is missing: {cause_of(error)}", path=self.folder / PEOPLE) from error
         tables = [{int(old): new for old, new in table.items()} for table in values.pop("tables")]
         looks = {int(number): Look(**look) for number, look in values.pop("looks").items()}
         personas = {
@@ -162,8 +172,9 @@ class Split:
 
     def keep_people(self, agreed: Agreed, envelope: Envelope) -> None:
         """Write what ``people`` reads."""
-        people = b64encode(envelope.seal(json.dumps(asdict(agreed)).encode())).decode()
-        self._write("people.json", {"marks": agreed.marks, "people": people})
+        sealed = envelope.seal(json.dumps(asdict(agreed)).encode(), place_of(self.folder / PEOPLE))
+        people = b64encode(sealed).decode()
+        self._write(PEOPLE, {"marks": agreed.marks, "people": people, "digest": _digits(people)})
 
     def faces(self, number: int) -> Path:
         """Where the faces of a segment are."""
@@ -281,7 +292,7 @@ def _fingerprint(job: Job, config: Config, output: OutputConfig, segments: tuple
     with job.source.path.open("rb") as file:
         source = hashlib.file_digest(file, "blake2b").hexdigest()
     settings = {name: value for name, value in config.as_dict().items() if name not in MACHINE}
-    facts = [source, settings, asdict(output), [asdict(segment) for segment in segments], made_with()]
+    facts = [FORMAT, source, settings, asdict(output), [asdict(segment) for segment in segments], made_with()]
     return _digits(json.dumps(facts))
 
 

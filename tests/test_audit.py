@@ -351,9 +351,9 @@ def test_who_is_refused_is_auditioned_again(picture: Tensor) -> None:
     audit = Audit(recognizer, moving=False, audition=Third())  # type: ignore[arg-type]
     belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
     assert audit.cast(before, belief.faces, PAIR) == [persona.another(2) for persona in PAIR]
-    recognizer.embed(before, belief.faces, PLAIN)  # nobody has looked at new faces yet
     _, again, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
     assert again.tolist() == [True, False]
+    assert recognizer.looks == 2  # at real faces, once, and at new ones
     assert audit.cast(before, belief.faces, PAIR) == [PAIR[0].another(CANDIDATES).another(2), PAIR[1].another(2)]
 
 

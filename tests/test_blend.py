@@ -25,22 +25,22 @@ def frames() -> Frames:
 @pytest.mark.parametrize("corner", [(20, 10), (-30, 50), (100, -40), (200, 10)])
 def test_pixel_on_pixel_is_what_resampling_would_give(frames: Frames, corner: tuple[int, int]) -> None:
     exact = compose(frames, [patch(*corner)]).pixels.int()
-    resampled = compose(frames, [patch(corner[0] + 1e-5, corner[1])]).pixels.int()
+    resampled = compose(frames, [patch(corner[0] + 0.02, corner[1])]).pixels.int()
     inside = torch.zeros(90, 120, dtype=torch.bool)
     inside[max(0, corner[1]) : max(0, corner[1] + 64), max(0, corner[0]) : max(0, corner[0] + 64)] = True
     assert torch.equal(exact[0][~inside], frames.pixels.int()[0][~inside])
-    assert (exact - resampled).abs().max() <= 1
+    assert (exact - resampled).abs().max() <= 6  # two hundredths of a pixel away
 
 
-@pytest.mark.parametrize("times", [2, 4])
+@pytest.mark.parametrize("times", [2, 3, 4, 5, 7])
 @pytest.mark.parametrize("corner", [(20, 10), (-30, 50), (100, -40), (200, 10)])
 def test_enlarged_by_whole_pixels_is_what_resampling_would_give(
     frames: Frames, times: int, corner: tuple[int, int]
 ) -> None:
     exact = compose(frames, [patch(*corner, scale=1 / times, size=32)]).pixels.int()
-    resampled = compose(frames, [patch(corner[0] + 0.01, corner[1], scale=1 / times, size=32)]).pixels.int()
+    resampled = compose(frames, [patch(corner[0] + 0.02, corner[1], scale=1 / times, size=32)]).pixels.int()
     assert (exact != frames.pixels).any() or corner[0] == 200
-    assert (exact - resampled)[:, :, : max(0, corner[0] + 32 * times - 1)].abs().max() <= 3
+    assert (exact - resampled)[:, :, : max(0, corner[0] + 32 * times - 1)].abs().max() <= 6
 
 
 @pytest.mark.parametrize("side", [3.0, 57.0, 64.0, 300.0, 511.0, 900.0, 2100.0])

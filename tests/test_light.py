@@ -42,7 +42,6 @@ def test_grey_beards_never_get_the_opposite_colour(
     towards = grey / torch.tensor(real[:2])  # 0 is grey, 1 the real skin
     limit = (1 - GREYEST * torch.tensor(new[:2]) / torch.tensor(real[:2])).clamp(max=0)
     assert (towards >= limit - 1e-3).all()
-    assert (towards <= 1).all()
 
 
 def test_colour_of_no_skin_is_no_reason_to_fail() -> None:

@@ -23,12 +23,14 @@ SIDE = WIDTH // 3  # of the part
 FACE, LAMP = (200, 40, 200), (250, 250, 120)
 FAR = Config(detect=CONFIG.detect, track=TrackConfig(stride=16, window=16))
 COUNT = 33
+ALWAYS = range(COUNT)
 
 
 class Sees:
-    """Finds all of the colour of ``FACE``, and notes which pictures it was given."""
+    """Finds all of the colour of ``FACE``, sure of it in some frames, and notes which pictures it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, sure: range) -> None:
+        self._sure = sure
         self.whole: list[int] = []
         self.parts: list[int] = []
 
@@ -46,7 +48,8 @@ class Sees:
         rows = torch.tensor(found, dtype=torch.float32).reshape(-1, 5)
         boxes = rows[:, 1:]
         landmarks = boxes[:, None, :2] + TEMPLATE / SIZE * (boxes[:, 2:] - boxes[:, :2])[:, None]
-        return faces(rows[:, 0].long(), boxes, landmarks, torch.full((len(rows),), 0.9))
+        scores = [0.9 if numbers[int(row)] in self._sure else 0.25 for row in rows[:, 0]]
+        return faces(rows[:, 0].long(), boxes, landmarks, torch.tensor(scores))
 
 
 def video(*shown: tuple[range, tuple[int, int, int], tuple[int, int, int, int]]) -> Frames:
@@ -59,15 +62,14 @@ def video(*shown: tuple[range, tuple[int, int, int], tuple[int, int, int, int]])
     return Frames(pixels, tuple(Fraction(index, RATE) for index in range(COUNT)))
 
 
-def tracked(frames: Frames) -> tuple[list[dict[int, Tensor]], Sees]:
+def tracked(frames: Frames, sure: range = ALWAYS) -> tuple[list[dict[int, Tensor]], Sees]:
     """The faces in each frame, by number, and the detector."""
-    detector = Sees()
+    detector = Sees(sure)
     found = Faces.cat([part for _, part in follow(iter([frames]), detector, FAR)])
     here = [found[found.frame == row] for row in range(COUNT)]
     return [dict(zip(part.tracks.tolist(), part.boxes, strict=True)) for part in here], detector
 
 
-ALWAYS = range(COUNT)
 SOMEBODY = (ALWAYS, FACE, (600, 100, 700, 220))
 
 
@@ -98,6 +100,28 @@ def test_who_comes_in_over_the_border_beside_somebody_is_found() -> None:
     box = (0, 300, 40, 380)
     found, _ = tracked(video(here, (range(20, 23), FACE, box)))
     assert all(covers(found[frame], box) for frame in range(20, 23))
+
+
+def test_who_is_sure_only_in_a_glance_at_a_part_is_looked_at() -> None:
+    lamp = (range(20, 22), LAMP, (570, 150, 595, 180))
+    found, detector = tracked(video(SOMEBODY, lamp), sure=range(20, 21))
+    assert 20 in detector.parts
+    assert 20 in detector.whole
+    assert all(covers(found[frame], SOMEBODY[2]) for frame in range(17, 24))
+
+
+def test_who_jumps_aside_for_a_moment_is_looked_at() -> None:
+    first, aside = (600, 100, 700, 220), (640, 100, 740, 220)
+    here = [(range(20), FACE, first), (range(20, 22), FACE, aside), (range(22, COUNT), FACE, first)]
+    found, detector = tracked(video(*here))
+    assert 20 in detector.parts
+    assert covers(found[20], aside, overlap=0.95)
+
+
+def test_two_faces_are_not_one_that_is_known() -> None:
+    beside = (range(20, 22), FACE, (705, 110, 800, 230))
+    found, _ = tracked(video(SOMEBODY, beside))
+    assert all(covers(found[frame], beside[2]) for frame in (20, 21))
 
 
 def test_two_places_at_once_are_looked_at() -> None:

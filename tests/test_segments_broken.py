@@ -1,5 +1,6 @@
 """Segments that go wrong: nothing is lost, nothing gets through, and little is done again."""
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from anonymizer.envelope import Plain
 from anonymizer.errors import LeakError, MediaError, PassingError
 from anonymizer.people import People
 from pipelines.segments import Render, stages
-from pipelines.split import Split, split
+from pipelines.split import PEOPLE, Split, split
 from pipelines.video import anonymize_video
 
 
@@ -124,10 +125,22 @@ def test_after_a_kill_at_most_one_step_is_done_again(source: Path, tracked: int,
     assert names(source.parent) == {"in.mp4", "out.mp4", "whole.mp4"}
 
 
+def test_who_is_who_is_agreed_on_again_if_that_is_damaged(source: Path) -> None:
+    work = work_on(source)
+    run(work, Halves())
+    before, path = work.people(Plain()), work.folder / PEOPLE
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"people": "A" + values["people"]}))
+    work.part(0).unlink()
+    run(work_on(source), Halves())
+    assert work.people(Plain()) == before
+    assert in_segments(job(source), Halves(), EXACT, LENGTH).error is None
+
+
 def test_what_is_damaged_is_done_again_and_nothing_else(source: Path) -> None:
     work, total = work_on(source), Halves()
     run(work, total)
-    for path, counted in ((work.part(1), "rendered"), (work.faces(1), "tracked"), (work.folder / "people.json", "")):
+    for path, counted in ((work.part(1), "rendered"), (work.faces(1), "tracked"), (work.folder / PEOPLE, "")):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0x40
         path.write_bytes(content)
