@@ -10,16 +10,14 @@ Tracks end at cuts and where a face stays away for longer. When a track is first
 sightings so far is compared with the people who were seen before; so a person who comes back has the same number.
 
 The detector does not look at every frame: it looks at every ``stride``-th, where the picture changes, and at all
-frames in between wherever a face begins, ends, jumps or comes near another one. Where only a part of the picture
-changes, it glances at that part, and halfway between two looks that are far apart at a smaller picture; frames in which
-a glance shows what it does not know it looks at. A face that is visible only between looks and glances in an otherwise
-steady picture is not seen; with ``stride=1`` every frame is looked at.
+frames in between wherever a face begins, ends, jumps or comes near another one; elsewhere it only glances, see
+``lookout``. A face that is visible only between looks and glances in an otherwise steady picture is not seen; with
+``stride=1`` every frame is looked at.
 """
 
 import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -28,26 +26,23 @@ import torch
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config, TrackConfig
 from anonymizer.detect import Detector
-from anonymizer.detect.base import resize
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.identity import Recognizer
-from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, expected, is_calm, is_known, near, stack
+from anonymizer.lookout import Lookout
+from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, near, stack
 from anonymizer.people import Names, People
-from anonymizer.scenes import CHANGE, CUT, FLASH, Part, changed_part, differs, movement, thumbnails, unlikeness
+from anonymizer.scenes import CUT, FLASH
 from anonymizer.traits import TraitReader
 
-SLOW = Fraction(1, 14)  # seconds between frames from which each is looked at
 GATE = 1.0  # cost from which two sightings are not of the same face: about its own size away
 MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
 STALE = 0.2  # cost of a track that is a window old: who was seen last is likelier to be seen again
-FAR = 8  # frames between two looks from which there is a glance halfway
-GLANCE = 640  # longest side of its picture
 OVERLAP = 0.6  # intersection over union from which an assumed face is one that is better known
 INSIDE = 0.8  # share of an assumed face inside another from which that covers it too
 
 
 class _Follower:
-    """What is remembered: frames that wait, looks, cuts, tracks.
+    """What is remembered: looks, cuts, tracks.
 
     All decisions are made at fixed frames of the video, whatever batches it arrives in.
     """
@@ -61,50 +56,34 @@ class _Follower:
         people: People | None = None,
         lead: int = 0,
     ) -> None:
-        self._detector, self._names = detector, Names(config, recognizer, reader, people or People())
+        self._lookout = Lookout(detector, config.detect)
+        self._names = Names(config, recognizer, reader, people or People())
         self._lead = lead
         self._high = config.detect.threshold
-        self._side = config.detect.side
         self._stride, self._window = config.track.stride, config.track.window
         self._span = config.track.span
-        self._waiting: deque[tuple[int, Frames]] = deque()  # index of the first frame, batch
         self._faces: deque[list[tuple[Sight, int]]] = deque()  # of the decided frames that wait: face, track number
-        self._thumbnails: dict[int, np.ndarray] = {}
         self._tracks: list[Track] = []
         self._looks: list[int] = []
         self._cuts: list[int] = []
         self._moves: dict[int, np.ndarray] = {}  # frames in which the whole picture moved: how far, in its size
-        self._slow: set[int] = set()  # frames that come long after the one before
-        self._time = Fraction(0)  # of the last frame that came in
-        self._count = 0  # frames that came in
         self._done = -1  # last frame up to which sightings are linked; it was looked at
         self._done_sights: list[Sight] = []
         self._lost: list[Sight] = []  # sure faces that a later look did not find
         self._decided = 0  # frames whose faces are final
 
     def push(self, batch: Frames) -> Iterator[tuple[Frames, Faces]]:
-        self._waiting.append((self._count, batch))
-        self._thumbnails.update(enumerate(thumbnails(batch), start=self._count))
-        for number, time in enumerate(batch.times, start=self._count):
-            if time - self._time > SLOW:
-                self._slow.add(number)
-            self._time = time
-        self._count += len(batch)
-        while (stop := self._next_stop()) + FLASH < self._count:
+        self._lookout.push(batch)
+        while (stop := self._next_stop()) + FLASH < self._lookout.count:
             self._advance(stop)
             self._decide(stop - self._window)
         yield from self._ready()
 
     def flush(self) -> Iterator[tuple[Frames, Faces]]:
-        while self._done < self._count - 1:
-            self._advance(min(self._next_stop(), self._count - 1))
-        self._decide(self._count - 1)
+        while self._done < self._lookout.count - 1:
+            self._advance(min(self._next_stop(), self._lookout.count - 1))
+        self._decide(self._lookout.count - 1)
         yield from self._ready()
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        """Height and width of the frames, of which some wait."""
-        return self._waiting[0][1].size
 
     def _next_stop(self) -> int:
         return (self._done // self._span + 1) * self._span
@@ -112,57 +91,24 @@ class _Follower:
     def _advance(self, stop: int) -> None:
         """Look at the frames up to ``stop``, which is one of them, and link what is found."""
         frames = range(self._done + 1, stop + 1)
-        changes = [frame for frame in frames if frame in self._slow or self._changes(frame)]
-        self._moves |= {frame: move for frame in changes if (move := self._movement(frame)) is not None}
-        cuts = [frame for frame in changes if self._jump(frame) > MAYBE_CUT]
-        parts = {frame: part for frame in changes if frame not in self._slow and (part := self._part(frame))}
+        lookout = self._lookout
+        changes = [frame for frame in frames if lookout.changes(frame)]
+        self._moves |= {frame: move for frame in changes if (move := lookout.movement(frame)) is not None}
+        cuts = [frame for frame in changes if lookout.jump(frame) > MAYBE_CUT]
+        parts = {frame: part for frame in changes if (part := lookout.part(frame))}
         regular = [frame for frame in frames if frame % self._stride == 0 or frame == stop]
         all_over = set(changes) - parts.keys()
         keys = sorted({*regular, *all_over, *(cut - 1 for cut in cuts if cut > frames.start)})
-        found = {self._done: self._done_sights, **self._look(keys)}
+        found = {self._done: self._done_sights, **lookout.look(keys)}
         self._cuts += [cut for cut in cuts if self._is_cut(cut, found[cut - 1], found[cut])]
-        found = dict(sorted({**found, **self._look(self._strange(found, parts))}.items()))
-        found = dict(sorted({**found, **self._look(self._halfway(found))}.items()))
-        found |= self._look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
+        found = dict(sorted({**found, **lookout.look(lookout.strange(found, parts))}.items()))
+        found = dict(sorted({**found, **lookout.look(lookout.halfway(found))}.items()))
+        found |= lookout.look([frame for a, b in pairwise(found) for frame in self._between(found, a, b)])
         del found[self._done]
         for frame in sorted(found):
             self._looks.append(frame)
             self._link(frame, found[frame])
         self._done, self._done_sights = stop, found[stop]
-
-    def _strange(self, found: dict[int, list[Sight]], parts: dict[int, Part]) -> list[int]:
-        """Frames of which a part changed, unless a glance there shows only what the looks before and after know."""
-        looks = sorted(found)
-        after = {frame: bisect.bisect(looks, frame) for frame in parts if frame not in found}
-        around = {frame: (found[looks[index - 1]], found[looks[index]]) for frame, index in after.items()}
-        return self._unknown(around, parts, min(1.0, self._side / max(self._size)))
-
-    def _halfway(self, found: dict[int, list[Sight]]) -> list[int]:
-        """Frames halfway between looks that are far apart, unless a glance there shows only what both looks know."""
-        around = {(a + b) // 2: (found[a], found[b]) for a, b in pairwise(found) if b - a > FAR}
-        if max(self._size) <= GLANCE:
-            return list(around)
-        return self._unknown(around, {}, GLANCE / max(self._size))
-
-    def _unknown(
-        self, around: dict[int, tuple[list[Sight], list[Sight]]], parts: dict[int, Part], scale: float
-    ) -> list[int]:
-        """Frames, with the looks before and after, unless a glance at all or a part shows only what both looks know."""
-        calm = [frame for frame, looks in around.items() if is_calm(*looks, self._high)]
-        glances = self._see(calm, scale, parts)
-        whole = (0, 0, self._size[1], self._size[0])
-        known = {
-            frame
-            for frame in calm
-            if is_known(
-                glances[frame],
-                expected(*around[frame], frame),
-                parts.get(frame, whole),
-                self._size,
-                self._high,
-            )
-        }
-        return sorted(around.keys() - known)
 
     def _between(self, found: dict[int, list[Sight]], a: int, b: int) -> range:
         """Frames between two looks that must be looked at too; a face that was lost is looked for in all."""
@@ -171,64 +117,11 @@ class _Follower:
         self._lost = [sight for sight, same in zip(before, near(before, found[b]), strict=True) if not same.any()]
         return range(0) if not lost and is_calm(found[a], found[b], self._high) else range(a + 1, b)
 
-    def _changes(self, frame: int) -> bool:
-        return differs(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
-
-    def _movement(self, frame: int) -> np.ndarray | None:
-        if self._unlike(frame - 1, frame) <= CHANGE:
-            return None
-        return movement(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame])
-
-    def _part(self, frame: int) -> Part | None:
-        """The part of a large picture in which something changed, if it is only one."""
-        if max(self._size) <= GLANCE:
-            return None
-        return changed_part(self._thumbnails[max(frame - 1, 0)], self._thumbnails[frame], self._size)
-
-    def _jump(self, frame: int) -> float:
-        """Unlikeness of ``frame`` to what is near before it; small where a flash begins or ends."""
-        before = frame - 1
-        pairs = [(before, frame), (before, frame + FLASH), (before - FLASH, frame)]
-        return min(self._unlike(*pair) for pair in pairs)
-
     def _is_cut(self, frame: int, before: Sequence[Sight], after: Sequence[Sight]) -> bool:
         """A picture that moved is no other scene, unless there are other people in it."""
-        if self._jump(frame) > CUT and frame not in self._moves:
+        if self._lookout.jump(frame) > CUT and frame not in self._moves:
             return True
-        return self._names.replaced(before, after, self._moved(frame - 1, frame), self._pictures)
-
-    def _unlike(self, a: int, b: int) -> float:
-        """Unlikeness of two frames, or of the first and the last that there are."""
-        return unlikeness(self._thumbnails[max(a, 0)], self._thumbnails[min(b, self._count - 1)])
-
-    def _look(self, frames: list[int]) -> dict[int, list[Sight]]:
-        return self._see(frames, 1.0)
-
-    def _see(self, frames: list[int], scale: float, parts: dict[int, Part] | None = None) -> dict[int, list[Sight]]:
-        """Ask the detector, once for all of ``frames``, which are sorted, or for parts of one size, at a scale."""
-        sights: dict[int, list[Sight]] = {frame: [] for frame in frames}
-        if not frames:
-            return sights
-        pictures = self._pictures(frames)
-        pixels, corners = pictures.pixels, np.zeros((len(frames), 2), np.float32)
-        if parts:
-            places = [parts[frame] for frame in frames]
-            pixels = torch.stack([pixels[row, y : y + h, x : x + w] for row, (x, y, w, h) in enumerate(places)])
-            corners = np.array([place[:2] for place in places], np.float32)
-        faces = self._detector.detect(Frames(resize(pixels, scale), pictures.times))
-        points = torch.cat([faces.boxes.reshape(-1, 2, 2), faces.landmarks], dim=1).numpy() / np.float32(scale)
-        for row, (index, score) in enumerate(zip(faces.frame.tolist(), faces.scores.tolist(), strict=True)):
-            sights[frames[index]].append(Sight(frames[index], points[row] + corners[index], score, seen=True))
-        return sights
-
-    def _pictures(self, frames: Sequence[int]) -> Frames:
-        """Of frames that wait; sorted, at least one."""
-        chosen = [
-            batch[torch.tensor(rows)]
-            for start, batch in self._waiting
-            if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
-        ]
-        return Frames.cat(chosen)
+        return self._names.replaced(before, after, self._moved(frame - 1, frame), self._lookout.pictures)
 
     def _link(self, frame: int, sights: list[Sight]) -> None:
         """Give each sighting to the track that expects it, or begin a new track with it."""
@@ -243,7 +136,7 @@ class _Follower:
         owners = {b: tracks[a] for a, b in assign(costs) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
             if index not in owners:
-                self._tracks.append(owners.setdefault(index, Track(self._size)))
+                self._tracks.append(owners.setdefault(index, Track(self._lookout.size)))
             owners[index].sights.append(sight)
             owners[index].sure |= sight.score >= self._high
             owners[index].assumed |= frame < self._lead
@@ -251,20 +144,20 @@ class _Follower:
     def _moved(self, first: int, last: int) -> np.ndarray:
         """How far the whole picture moved between two frames, in pixels."""
         moves = (move for frame, move in self._moves.items() if first < frame <= last)
-        return sum(moves, start=np.zeros(2, np.float32)) * np.array(self._size[::-1], np.float32)
+        return sum(moves, start=np.zeros(2, np.float32)) * np.array(self._lookout.size[::-1], np.float32)
 
     def _scene(self, frame: int) -> tuple[int, int]:
         """First and last frame, as far as known, of the scene that ``frame`` belongs to."""
         index = bisect.bisect_right(self._cuts, frame)
         first = self._cuts[index - 1] if index else 0
-        return first, (self._cuts[index] if index < len(self._cuts) else self._count) - 1
+        return first, (self._cuts[index] if index < len(self._cuts) else self._lookout.count) - 1
 
     def _extent(self, track: Track) -> tuple[int, int]:
         """First and last frame in which the face is assumed: it lingers, and at least reaches to the next look."""
         first, last = track.sights[0].frame, track.sights[-1].frame
         before, after = bisect.bisect_left(self._looks, first), bisect.bisect_right(self._looks, last)
         unseen_from = self._looks[before - 1] + 1 if before else 0
-        unseen_to = self._looks[after] - 1 if after < len(self._looks) else self._count - 1
+        unseen_to = self._looks[after] - 1 if after < len(self._looks) else self._lookout.count - 1
         start, end = track.span()
         return max(min(start, unseen_from), self._scene(first)[0]), min(max(end, unseen_to), self._scene(last)[1])
 
@@ -280,13 +173,12 @@ class _Follower:
         self._looks = [frame for frame in self._looks if frame >= horizon]
         self._cuts = [frame for frame in self._cuts if frame >= horizon]
         self._moves = {frame: move for frame, move in self._moves.items() if frame >= horizon}
-        self._slow = {frame for frame in self._slow if frame > self._done}
-        self._thumbnails = {frame: small for frame, small in self._thumbnails.items() if frame >= self._done - FLASH}
+        self._lookout.forget(self._done)
 
     def _faces_in(self, frame: int) -> list[tuple[Sight, int]]:
         extents = [(track, *self._extent(track)) for track in self._tracks if track.sure or track.assumed]
         here = [t for t, start, end in extents if start <= frame <= end and not t.has_left(frame, self._moved)]
-        numbers = self._names.name(frame, here, self._pictures)
+        numbers = self._names.name(frame, here, self._lookout.pictures)
         faces = [(self._at(frame, track), number) for track, number in zip(here, numbers, strict=True)]
         boxes = boxes_of([sight for sight, _ in faces])
         known = torch.tensor([sight.score > 0 for sight, _ in faces], dtype=torch.bool)
@@ -301,8 +193,7 @@ class _Follower:
         return sight._replace(score=0.0) if gone else sight
 
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
-        while self._waiting and self._waiting[0][0] + len(self._waiting[0][1]) <= self._decided:
-            _, batch = self._waiting.popleft()
+        while (batch := self._lookout.pop(self._decided)) is not None:
             yield batch, as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
 
 

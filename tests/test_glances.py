@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from scripted_faces import CONFIG, WIDTH, covers, frames_of, run, square, still
 
-from anonymizer import track
+from anonymizer import lookout
 from anonymizer.config import TrackConfig
 from anonymizer.motion import LINGER
 
@@ -16,7 +16,7 @@ GUEST = square(200, 180)
 
 @pytest.fixture(autouse=True)
 def half_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track, "GLANCE", WIDTH // 2)
+    monkeypatch.setattr(lookout, "GLANCE", WIDTH // 2)
 
 
 def test_what_goes_its_way_is_glanced_at() -> None:
@@ -46,7 +46,7 @@ def test_who_comes_is_looked_for_without_a_glance() -> None:
 
 
 def test_small_pictures_are_looked_at_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track, "GLANCE", WIDTH)
+    monkeypatch.setattr(lookout, "GLANCE", WIDTH)
     _, detector = run(lambda n: {WAY[n]: 0.9}, still(65), FAR)
     assert sorted(detector.looks) == list(range(0, 65, 8))
     assert not detector.glances

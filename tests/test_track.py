@@ -185,4 +185,6 @@ def test_memory_does_not_grow_with_the_video() -> None:
     for frames in video(still(600), list(range(10, 600, 10))):
         list(follower.push(frames))
         assert max(len(track.sights) for track in follower._tracks) <= 5 * CONFIG.track.window
-        assert len(follower._looks) + len(follower._thumbnails) + len(follower._cuts) <= 8 * CONFIG.track.window
+        assert (
+            len(follower._looks) + len(follower._lookout._thumbnails) + len(follower._cuts) <= 8 * CONFIG.track.window
+        )
