@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from anonymizer.face_model import load_face_model
-from anonymizer.generate.bare import bare
+from anonymizer.generate.bare import SIDE, _mistaken, bare
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import AT_REST, Order, Portrait, Studio
@@ -75,6 +77,29 @@ def test_a_bare_head_keeps_its_forehead(drawn: list[Portrait]) -> None:
     done = bare(pictures, points, load_face_model())
     for before, after, mesh in zip(pictures, done, points, strict=True):
         assert (at(before, mesh, (10, 109, 338)) - at(after, mesh, (10, 109, 338))).abs().max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("colour", "rough", "is_skin"),
+    [
+        pytest.param((60, 18, 13), 3.0, True, id="skin"),
+        pytest.param((68, 22, 22), 3.0, True, id="skin in warmer light"),
+        pytest.param((60, 18, 13), 8.0, False, id="strands of the colour of skin"),
+        pytest.param((30, 8, 8), 3.0, False, id="dark hair"),
+        pytest.param((80, 5, 25), 3.0, False, id="fair hair"),
+    ],
+)
+def test_hair_is_rougher_than_skin_or_of_another_colour(
+    colour: tuple[float, float, float], rough: float, is_skin: bool
+) -> None:
+    random = np.random.default_rng(0)
+    lab = np.array((60, 18, 13), np.float32) + random.normal(0, (5, 5, 3), (SIDE, SIDE, 3)).astype(np.float32)
+    lab[:40] = colour
+    lab[:40, :, 0] += random.normal(0, rough, (40, SIDE))
+    picture = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).round().astype(np.uint8)
+    skin, hair = np.zeros((2, SIDE, SIDE), bool)
+    skin[50:], hair[:40] = True, True
+    assert np.array_equal(_mistaken(picture, hair, skin), hair & is_skin)
 
 
 def test_what_comes_out_does_not_depend_on_what_else_is_there(drawn: list[Portrait]) -> None:
