@@ -30,7 +30,7 @@ ROBUST = 0.2  # residual from which a point counts less
 PRIOR = 0.05  # pulls directional light towards none
 DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
-GREYEST = 0.3  # least share of its chroma that is left to a new face
+GREYEST = 0.3  # least share of its chroma that is left to a new face, unless the real one has hardly any
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
@@ -104,7 +104,7 @@ def tint(real: Light, new: Light) -> Tensor:
     What is grey, as beards are, stays so where skin becomes less colourful: moved like skin, it would turn green.
     """
     most = (real.saturation / new.saturation).clamp(max=1)[:, None]
-    share = (real.chroma / new.chroma).nan_to_num().minimum(most).clamp(GREYEST, 1)
+    share = (real.chroma / new.chroma).nan_to_num().clamp(GREYEST, 1).minimum(most)
     moved = torch.zeros(len(share), 3, 3, device=share.device)
     moved[:, 0, 0] = 1
     moved[:, 1:, 1:] = torch.diag_embed(share)
