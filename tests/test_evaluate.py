@@ -336,7 +336,7 @@ def test_faces_that_are_covered_are_counted_and_lost(folder: Path) -> None:
     # CPUs without bfloat16 take one flat oval for a face
     assert found["still_found"]["centerface and blazeface"]["after"] <= 1
     assert found["groups"]["all"]["covered"] == 1
-    assert found["utility"] == {"faces": 0}
+    assert found["utility"]["faces"] <= 1
     assert set(found["recognition"]) == {"dlib"}  # where the faces were is looked at all the same
     assert found["settings"]["generate"]["seed"] is None
 
