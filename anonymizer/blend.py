@@ -46,24 +46,20 @@ def _lay_all(pixels: Tensor, patches: Patches, peak: int) -> None:
 
 def _lay(region: Tensor, patch: Patches, origin: tuple[int, int], peak: int) -> None:
     """Lay one patch over ``region (h, w, 3)``, a view whose upper left corner lies at ``origin``, in place."""
-    layers = torch.cat([patch.colour, patch.alpha], dim=1)
-    size = layers.shape[-1]
+    size = patch.colour.shape[-1]
     scale, shift = patch.to_patch[0].diagonal(dim1=0, dim2=1).tolist(), patch.to_patch[0, :, 2].tolist()
     times = max(1, round(1 / scale[0]))
     corner = [start + times * by for start, by in zip(origin, shift, strict=True)]
     off = [size * (times * factor - 1) for factor in scale] + [at - round(at) for at in corner]
     if max(map(abs, off)) < WHOLE:
-        colour, alpha = _cut(geometry.enlarge(layers, times)[0], corner, region.shape[:2]).split([3, 1])
+        left, top = map(round, corner)
+        rows, columns = slice(top, top + region.shape[0]), slice(left, left + region.shape[1])
+        colour, alpha = (geometry.enlarge(part, times)[0, :, rows, columns] for part in (patch.colour, patch.alpha))
     else:
+        layers = torch.cat([patch.colour, patch.alpha], dim=1)
         colour, alpha = _resampled(layers, scale, shift, origin, region.shape[:2]).split([3, 1])
     for plane, new in zip(region.unbind(2), colour, strict=True):  # colours together take three times as long
         plane.copy_(torch.lerp(plane.float(), new * peak, alpha[0]).round_().clamp_(0, peak))
-
-
-def _cut(layers: Tensor, corner: Sequence[float], size: Sequence[int]) -> Tensor:
-    """The part ``(C, h, w)`` of ``layers (C, S, S)``, pixel on pixel."""
-    left, top = map(round, corner)
-    return layers[:, top : top + size[0], left : left + size[1]]
 
 
 def _resampled(

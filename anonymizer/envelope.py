@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 
@@ -35,3 +36,8 @@ class Plain:
     def unseal(self, data: bytes, about: bytes) -> bytes:
         """The same."""
         return data
+
+
+def place_of(path: Path) -> bytes:
+    """What a file in the folder of a video is about."""
+    return f"{path.parent.name}/{path.name}".encode()

@@ -110,14 +110,18 @@ def is_calm(before: Sequence[Sight], after: Sequence[Sight], high: float) -> boo
 
 def expected(before: Sequence[Sight], after: Sequence[Sight], frame: int) -> list[Sight]:
     """The faces that two looks both know, where they must be in a frame between, with the higher of the scores."""
-    pairs = zip(*np.nonzero(near(before, after)), strict=True)
-    return [between(before[a], after[b], frame, max(before[a].score, after[b].score)) for a, b in pairs]
+    found = []
+    for row, column in zip(*np.nonzero(near(before, after)), strict=True):
+        a, b = before[row], after[column]
+        share = (frame - a.frame) / (b.frame - a.frame)
+        found.append(_between(a, b, frame, share)._replace(score=max(a.score, b.score)))
+    return found
 
 
-def between(a: Sight, b: Sight, frame: int, score: float) -> Sight:
-    """On the straight line from one sight to another."""
-    share = np.float32((frame - a.frame) / (b.frame - a.frame))
-    return Sight(frame, a.points + share * (b.points - a.points), score, seen=False)
+def _between(a: Sight, b: Sight, frame: int, share: float) -> Sight:
+    """On the straight line from one sight to another, ``share`` of the way."""
+    points = a.points + np.float32(share) * (b.points - a.points)
+    return Sight(frame, points, a.score + share * (b.score - a.score), seen=False)
 
 
 def is_known(glance: Sequence[Sight], faces: Sequence[Sight], part: Part, size: tuple[int, int], high: float) -> bool:
@@ -170,8 +174,7 @@ class Track:
         share = (frame - a.frame) / (b.frame - a.frame)
         if b.frame - a.frame > AHEAD:  # a gap, not just frames between looks: the face went somewhere and came back
             a, b = self._beyond(frame, self.sights[after - 1 :: -1]), self._beyond(frame, self.sights[after:])
-        points = a.points + np.float32(share) * (b.points - a.points)
-        return Sight(frame, points, a.score + share * (b.score - a.score), seen=False)
+        return _between(a, b, frame, share)
 
     def _beyond(self, frame: int, sights: Sequence[Sight]) -> Sight:
         """``sights``: from the end that is nearer to ``frame``; the velocity is taken over a few frames."""

@@ -39,14 +39,15 @@ def differs(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 
     What only moves a little, by a pixel of the small pictures, is no change.
     """
-    return unlikeness(a, b) > CHANGE or bool((_beyond(a, b) > LOCAL).any())
+    return unlikeness(a, b) > CHANGE or bool(_changed(a, b).any())
 
 
-def _beyond(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By how much a colour leaves the range of what is around the same place in the first picture: ``(36, 64)``."""
+def _changed(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a colour leaves the range of what is around the same place in the first picture: ``(36, 64)``."""
     before, after = (x.reshape(-1, *THUMBNAIL).transpose(1, 2, 0) for x in (a, b))
     around = np.ones((3, 3), np.uint8)
-    return np.asarray(np.maximum(after - cv2.dilate(before, around), cv2.erode(before, around) - after).max(2))
+    beyond = np.maximum(after - cv2.dilate(before, around), cv2.erode(before, around) - after)
+    return np.asarray(beyond.max(2) > LOCAL)
 
 
 def changed_part(a: NDArray[np.float32], b: NDArray[np.float32], size: tuple[int, int]) -> Part | None:
@@ -56,7 +57,7 @@ def changed_part(a: NDArray[np.float32], b: NDArray[np.float32], size: tuple[int
         a square ``PART`` as long as the picture, or as much of that as there is, around what changed; None if the
         picture changed all over, or too large a part of it.
     """
-    places = np.argwhere(_beyond(a, b) > LOCAL)
+    places = np.argwhere(_changed(a, b))
     if unlikeness(a, b) > CHANGE or not len(places):
         return None
     pixels, side = np.array(size) / THUMBNAIL, PART * max(size)

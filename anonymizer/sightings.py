@@ -6,7 +6,6 @@ are encrypted until then.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,18 +19,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from anonymizer.batches import UNTRACKED, Faces, Frames
-from anonymizer.envelope import Envelope
+from anonymizer.envelope import Envelope, place_of
 from anonymizer.errors import LeakError, PassingError
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import digest
-from anonymizer.media.files import cause_of, replacing
+from anonymizer.media.files import cause_of, read_marked, write_marked
 from anonymizer.people import People
 
 NOBODY = -2
 """In place of a number: no face, as it turned out."""
-
-DIGEST = 32
-"""Bytes at the beginning of a file: the BLAKE2 of all that follows."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +112,8 @@ class Sightings:
             "source": self.source,
         }
         tensors["rest"] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
-        data = envelope.seal(save({name: tensor.contiguous() for name, tensor in tensors.items()}), place_of(path))
-        with replacing(path) as partial:
-            partial.write_bytes(_digest(data) + data)
+        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        write_marked(path, envelope.seal(data, place_of(path)))
 
     @classmethod
     def load(cls, path: Path, envelope: Envelope) -> Self:
@@ -128,10 +123,7 @@ class Sightings:
             PassingError: it is missing, altered or of another key, and has to be made again.
         """
         try:
-            content = path.read_bytes()
-            if content[:DIGEST] != _digest(content[DIGEST:]):
-                raise ValueError("altered")
-            tensors = load(envelope.unseal(content[DIGEST:], place_of(path)))
+            tensors = load(envelope.unseal(read_marked(path), place_of(path)))
             rest = json.loads(bytes(tensors["rest"].tolist()))
             return cls(
                 first=rest["first"],
@@ -176,24 +168,6 @@ class Sightings:
         new = torch.tensor([known[number] for number in self.faces.tracks.tolist()], dtype=torch.int64)
         faces = replace(self.faces, tracks=new)[new != NOBODY]
         return replace(self, faces=replace(faces, tracks=_once_a_frame(faces)))
-
-
-def mark_of(path: Path) -> str:
-    """What tells a file of ``Sightings`` from all others; empty if there is none that is whole."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return ""
-    return content[:DIGEST].hex() if content[:DIGEST] == _digest(content[DIGEST:]) else ""
-
-
-def place_of(path: Path) -> bytes:
-    """Names a file in the folder of a video, for an ``Envelope``."""
-    return f"{path.parent.name}/{path.name}".encode()
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST).digest()
 
 
 def _once_a_frame(faces: Faces) -> Tensor:

@@ -20,12 +20,13 @@ from anonymizer.audit_figures import AuditFigures
 from anonymizer.batches import Faces, Frames
 from anonymizer.errors import ConfigError, LeakError, PassingError, SeekError
 from anonymizer.media.encoders import container_for
+from anonymizer.media.files import mark_of
 from anonymizer.media.parts import Part, PartWriter, is_written, join
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
 from anonymizer.people import People
 from anonymizer.prefetch import prefetch
-from anonymizer.sightings import Sightings, mark_of
+from anonymizer.sightings import Sightings
 from anonymizer.smooth import REACH
 from pipelines.marking import marks_of
 from pipelines.progress import progress, say

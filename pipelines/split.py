@@ -19,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from anonymizer.config import MACHINE, SEEDS, Config
-from anonymizer.envelope import Envelope
+from anonymizer.envelope import Envelope, place_of
 from anonymizer.errors import MediaError, PassingError, SeekError
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.media.encoders import container_for
-from anonymizer.media.files import cause_of, replacing, state_of
+from anonymizer.media.files import cause_of, read_marked, state_of, write_marked
 from anonymizer.media.output import check_writable
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
-from anonymizer.sightings import place_of
 from anonymizer.smooth import REACH
 from anonymizer.track import ahead
 from pipelines.plan import Job
@@ -44,7 +43,8 @@ LEAD = 32
 FORMAT = 2
 """Of what is kept in folders; work in an earlier one is begun anew."""
 
-PEOPLE = "people.json"
+TIMELINE, SECRET, PEOPLE = "timeline", "secret", "people"
+"""Files in folders."""
 
 SUFFIX = ".segments"
 """Of folders with work on a video."""
@@ -133,12 +133,12 @@ class Split:
         """
         if state_of(self.job.source.path) != self.state:
             raise MediaError("the file was changed while it was worked on", path=self.job.source.path)
-        values = self._read("timeline.json")
+        values = self._read(TIMELINE)
         return Timeline(Fraction(values["unit"]), tuple(values["times"]), tuple(values["keys"]))
 
     def secret(self) -> int:
         """From which personas are drawn."""
-        return int(self._read("secret.json"))
+        return int(self._read(SECRET))
 
     def agreed_on(self) -> list[str]:
         """Of which files of faces it is known who is who: see ``Agreed.marks``.
@@ -146,10 +146,7 @@ class Split:
         Raises:
             PassingError: of none yet.
         """
-        values = self._read(PEOPLE)
-        if values["digest"] != _digits(values["people"]):
-            raise PassingError("work on a video is damaged", path=self.folder / PEOPLE)
-        return list(values["marks"])
+        return list(self._read(PEOPLE)["marks"])
 
     def people(self, envelope: Envelope) -> Agreed:
         """Who is who.
@@ -173,8 +170,7 @@ class Split:
     def keep_people(self, agreed: Agreed, envelope: Envelope) -> None:
         """Write what ``people`` reads."""
         sealed = envelope.seal(json.dumps(asdict(agreed)).encode(), place_of(self.folder / PEOPLE))
-        people = b64encode(sealed).decode()
-        self._write(PEOPLE, {"marks": agreed.marks, "people": people, "digest": _digits(people)})
+        self._write(PEOPLE, {"marks": agreed.marks, "people": b64encode(sealed).decode()})
 
     def faces(self, number: int) -> Path:
         """Where the faces of a segment are."""
@@ -194,21 +190,19 @@ class Split:
             self.folder.mkdir(0o700, exist_ok=True)
         except OSError as error:
             raise MediaError(f"the folder cannot be made: {cause_of(error)}", path=self.folder) from error
-        if not (self.folder / "secret.json").exists():
+        if not (self.folder / SECRET).exists():
             seed = self.config.generate.seed
-            self._write("secret.json", secrets.randbelow(SEEDS) if seed is None else seed)
+            self._write(SECRET, secrets.randbelow(SEEDS) if seed is None else seed)
         values = {"unit": str(timeline.unit), "times": timeline.times, "keys": timeline.keys}
-        self._write("timeline.json", values)
+        self._write(TIMELINE, values)
 
     def _write(self, name: str, values: object) -> None:
-        with replacing(self.folder / name) as partial:
-            partial.chmod(0o600)
-            partial.write_text(json.dumps(values))
+        write_marked(self.folder / name, json.dumps(values).encode())
 
     def _read(self, name: str) -> Any:
         path = self.folder / name
         try:
-            return json.loads(path.read_text())
+            return json.loads(read_marked(path))
         except (OSError, ValueError) as error:
             raise PassingError(f"work on a video is missing: {cause_of(error)}", path=path) from error
 

@@ -33,6 +33,7 @@ class FakeAnonymizer:
     device = torch.device("cpu")
     batch_size = 4
     sees_twice = False  # it knows nobody
+    envelope = Plain()
 
     def __init__(self, config: Config | None = None, subjects: object = None, consents: object = None) -> None:
         self.config = config or Config()
@@ -49,8 +50,6 @@ class FakeAnonymizer:
     def stream(self, batches: Iterable[Frames]) -> Iterator[Anonymized]:
         for batch in batches:
             yield from (self.stills(batch[start : start + 3]) for start in range(0, len(batch), 3))
-
-    envelope = Plain()
 
     def cast(self, people: object, looks: object, secret: int, source: bytes) -> dict[int, Persona]:
         return {}

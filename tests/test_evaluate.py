@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,13 @@ def without_facenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photographs(tmp_path_factory.mktemp("people"), studio, range(31, 35))
+
+
+def photographs(folder: Path, studio: Studio, seeds: Iterable[int]) -> Path:
     """Two photographs of each of three people, who turn their heads in one of them, and one of somebody else."""
-    folder = tmp_path_factory.mktemp("people")
     neutral = load_condition().neutral.tolist()
-    orders = [Order(Persona(seed), (yaw, 0.0, *neutral[2:]), 256) for seed in range(31, 35) for yaw in (0.0, 10.0)]
+    orders = [Order(Persona(seed), (yaw, 0.0, *neutral[2:]), 256) for seed in seeds for yaw in (0.0, 10.0)]
     for number, portrait in enumerate(studio.portraits(orders[: 2 * PEOPLE + 1], keep=False)):
         pixels = (portrait.pixels * 255).byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(folder / f"Some_Body{number // 2}_{number % 2 + 1:04}.png")
@@ -330,13 +333,14 @@ def test_what_comes_without_the_audit_is_attacked_too(folder: Path) -> None:
     assert asked == [True, True, False]
 
 
-def test_faces_that_are_covered_are_counted_and_lost(folder: Path) -> None:
+def test_faces_that_are_covered_are_counted_and_lost(studio: Studio, tmp_path: Path) -> None:
+    # people whose heads, with flat ovals on them, no detector takes for faces: of others it depends on the CPU
+    folder = photographs(tmp_path, studio, (57, 58, 42, 55))
     found = json.loads(run(folder, "--method", "solid"))
     assert found["outcomes"] == {"covered": PEOPLE + 1}
-    # CPUs without bfloat16 take one flat oval for a face
-    assert found["still_found"]["centerface and blazeface"]["after"] <= 1
+    assert found["still_found"]["centerface and blazeface"]["after"] == 0
     assert found["groups"]["all"]["covered"] == 1
-    assert found["utility"]["faces"] <= 1
+    assert found["utility"] == {"faces": 0}
     assert set(found["recognition"]) == {"dlib"}  # where the faces were is looked at all the same
     assert found["settings"]["generate"]["seed"] is None
 

@@ -22,7 +22,7 @@ from anonymizer.generate.base import FAILURES
 from anonymizer.media.timeline import Timeline
 from pipelines.segments import Agree, Render, Track, finish, stages
 from pipelines.settings import OutputConfig
-from pipelines.split import cut, split
+from pipelines.split import SECRET, cut, split
 from pipelines.video import anonymize_video
 
 
@@ -143,7 +143,7 @@ def test_steps_travel(source: Path) -> None:
             sent.run(Halves())
             assert step.done
     assert work.folder.stat().st_mode & 0o777 == 0o700
-    assert (work.folder / "secret.json").stat().st_mode & 0o777 == 0o600
+    assert (work.folder / SECRET).stat().st_mode & 0o777 == 0o600
     assert work.secret() == work_on(source).secret()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ from typing import Self
 
 from anonymizer.errors import ConfigError, MediaError
 
+MARK = 32  # bytes at the beginning of a marked file: the BLAKE2 of all that follows
 TOKEN = 8  # random bytes in the names of files that are not whole yet
 PARTIAL = re.compile(rf"\.[0-9a-f]{{{2 * TOKEN}}}\.part(\.|$)")
 
@@ -103,6 +105,42 @@ def replacing(path: Path) -> Iterator[Path]:
         raise MediaError(f"cannot be written: {cause_of(error)}", path=path) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_marked(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all, and that shows if it is altered.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.chmod(0o600)
+        partial.write_bytes(_mark(content) + content)
+
+
+def read_marked(path: Path) -> bytes:
+    """What ``write_marked`` wrote.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it was altered.
+    """
+    mark, content = (data := path.read_bytes())[:MARK], data[MARK:]
+    if mark != _mark(content):
+        raise ValueError("altered")
+    return content
+
+
+def mark_of(path: Path) -> str:
+    """What tells a marked file from all others; empty if there is none that is whole."""
+    try:
+        return _mark(read_marked(path)).hex()
+    except (OSError, ValueError):
+        return ""
+
+
+def _mark(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=MARK).digest()
 
 
 def remove_partials(folder: Path) -> None:
