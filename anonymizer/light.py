@@ -23,11 +23,11 @@ SKIN = (
     172, 136, 150, 397, 365, 379, 199, 175, 200, 201, 421,
 )  # fmt: skip
 NUMBERS = 9  # that tell the light on a face
-SIDE = 64  # pixels, of the pictures in which it is measured
+SIDE = 64  # pixels, of the pictures in which it is measured, if they are not smaller
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 DARKEST = 0.02
 ROBUST = 0.2  # residual from which a point counts less
-PRIOR = 0.05  # pulls directional light towards none
+PRIOR = 0.01  # pulls directional light towards none where few points face aside
 DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face, unless the real one has hardly any
@@ -68,12 +68,13 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
     """The light on faces ``(N, 9)``; see ``Light``.
 
     Args:
-        pictures: ``(N, 3, S, S)`` RGB in 0..1, of whatever else besides the faces; S a multiple of 64.
+        pictures: ``(N, 3, S, S)`` RGB in 0..1, of whatever else besides the faces.
         points: ``(N, 468, 2)``, their meshes, in sides of the pictures.
         normals: ``(N, 468, 3)`` of the meshes.
     """
     skin = list(SKIN)
-    colour = geometry.sample(F.avg_pool2d(pictures, pictures.shape[-1] // SIDE), points[:, skin])
+    small = F.adaptive_avg_pool2d(pictures, min(pictures.shape[-1], SIDE))
+    colour = geometry.sample(small, points[:, skin])
     weights = (-normals[:, skin, 2]).clamp(min=0)
     ycc = TO_YCC.to(colour.device) @ colour
     bright = ycc[:, :1].clamp(min=DARKEST)

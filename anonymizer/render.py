@@ -32,21 +32,15 @@ class Views(NamedTuple):
     """Portraits that make up new faces, one row a portrait; of ``shape``, one row a face.
 
     ``face (K,)`` int64, the face that it is part of; ``pixels``, K times ``(3, P, P)`` float32 in 0..1; ``points``
-    ``(K, 468, 3)`` in pixels of the portrait; ``shape (N, 468, 3)`` of the people, canonical; ``light (K, 9)`` as
-    measured on the portrait; ``share (K,)``, which sums to 1 over the portraits of each face.
+    ``(K, 468, 3)`` in pixels of the portrait; ``shape (N, 468, 3)`` of the people, canonical; ``share (K,)``, which
+    sums to 1 over the portraits of each face.
     """
 
     face: Tensor
     pixels: Sequence[Tensor]
     points: Tensor
     shape: Tensor
-    light: Tensor
     share: Tensor
-
-    def mean(self, values: Tensor, count: int) -> Tensor:
-        """Means over the portraits of each of ``count`` faces, of ``values (K, ...)``."""
-        share = self.share.reshape(-1, *(1,) * (values.ndim - 1))
-        return torch.zeros(count, *values.shape[1:]).index_add_(0, self.face, values * share)
 
 
 class _Drawing(NamedTuple):
@@ -110,8 +104,7 @@ class Renderer:
         vertices = torch.cat([flat, outline[..., 2:] / canvases.step[:, None, None]], dim=2).to(self._device)
         enlarge = next(times for times in (1, 2, 4) if size <= RASTER * times)
         drawing = _Drawing(*geometry.rasterize(vertices / enlarge, self._triangles, size // enlarge), enlarge)
-        own = views.mean(views.light, len(rows))
-        lit = self._relight(self._warp(views, drawing), vertices, look[:, : light.NUMBERS], own, drawing)
+        lit = self._relight(self._warp(views, drawing), vertices, look[:, : light.NUMBERS], drawing)
         colour = soften(lit, look[:, light.NUMBERS :].exp().to(self._device))
         yaw = pose.degrees[:, 0].abs()
         profile = ((yaw - PROFILE[0]) / (PROFILE[1] - PROFILE[0])).clamp(0, 1)
@@ -122,11 +115,12 @@ class Renderer:
             colour = torch.lerp(behind, colour, geometry.enlarge(face, enlarge))
         return Patches(frame, colour, geometry.enlarge(alpha, enlarge), to_patch, rows)
 
-    def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, own: Tensor, drawing: _Drawing) -> Tensor:
-        """New faces ``(N, 3, S, S)``, whose light is ``own (N, 9)``, in that of the real ones."""
-        real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(own.to(self._device))
-        basis = light.harmonics(geometry.vertex_normals(vertices, self._triangles))
-        exposed = self._spread(light.exposure(real_light, own_light, basis), drawing)
+    def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, drawing: _Drawing) -> Tensor:
+        """New faces ``(N, 3, S, S)`` in the light ``(N, 9)`` of the real ones."""
+        normals, places = geometry.vertex_normals(vertices, self._triangles), vertices[..., :2] / new.shape[-1]
+        own = light.measure(new, places[:, :MESH_POINTS], normals[:, :MESH_POINTS])
+        real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(own)
+        exposed = self._spread(light.exposure(real_light, own_light, light.harmonics(normals)), drawing)
         gain = light.gain(real_light, own_light, F.avg_pool2d(light.luma(new), drawing.enlarge), exposed)
         tinted = (light.tint(real_light, own_light) @ new.flatten(2)).view_as(new)
         return tinted.mul_(geometry.enlarge(gain, drawing.enlarge)).clamp_(0, 1)

@@ -101,6 +101,16 @@ def test_people_become_what_is_wanted(seed: int, deviations: list[float]) -> Non
     assert ((after - expected).abs() < 0.02 * condition.spread).all()
 
 
+@given(st.integers(0, 1000))
+def test_nobody_keeps_more_of_a_flaw_than_is_allowed(seed: int) -> None:
+    condition = load_condition()
+    before = styles(seed, 3)
+    after = condition.become(before, torch.full((3, len(ATTRIBUTES)), torch.nan))
+    expected = condition.flaws(before).minimum(condition.flaw_limits)
+    assert torch.allclose(condition.flaws(after), expected, atol=0.02)
+    assert torch.allclose(condition.attributes(after), condition.attributes(before), rtol=1e-3, atol=0.02)
+
+
 @given(st.integers(0, 1000), st.floats(-40, 40), st.floats(-20, 20))
 def test_heads_turn_and_people_stay(seed: int, yaw: float, pitch: float) -> None:
     condition = load_condition()

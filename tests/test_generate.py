@@ -248,6 +248,33 @@ def test_a_grey_picture_stays_grey(synthetic: Synthetic, frames: Frames, faces: 
     assert (done.amax(3) - done.amin(3)).max() <= 3
 
 
+@pytest.mark.parametrize("quarters", [0, 1])
+@pytest.mark.parametrize("lit", [(0.25, 0.0), (0.0, 0.25)], ids=["aside", "below"])
+def test_the_new_face_is_in_the_light_of_the_old(
+    synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, quarters: int, lit: tuple[float, float]
+) -> None:
+    """Also if the head lies: the light that portraits were drawn in has to lie down with them, to be taken away."""
+    width, points = frames.size[1], meshes.points
+    pixels, centre, scale = frames.pixels, points.mean(1)[:2, :2], load_face_model().pose(points).scale[0]
+    if quarters:
+        pixels = torch.rot90(pixels, 1, (1, 2)).contiguous()
+        points = torch.stack([points[..., 1], width - 1 - points[..., 0], points[..., 2]], dim=2)
+        centre = torch.stack([centre[:, 1], width - 1 - centre[:, 0]], dim=1)
+    rows, columns = torch.meshgrid(*(torch.arange(side) for side in pixels.shape[1:3]), indexing="ij")
+    nearest = torch.stack([(columns - x).square() + (rows - y).square() for x, y in centre.tolist()]).argmin(0)
+    away = (torch.stack([columns, rows], dim=2) - centre[nearest]) / scale
+    shade = (0.8 * (away @ torch.tensor(lit)).clamp(-1, 1).exp())[..., None]
+    turned = Frames((pixels[:1] * shade).clamp(0, 255).byte(), frames.times[:1])
+    boxes = torch.cat([points[:2, :, :2].amin(1), points[:2, :, :2].amax(1)], dim=1)
+    there = replace(faces[:2], boxes=boxes, landmarks=features(points[:2]))
+    here = replace(meshes[:2], points=points[:2])
+    belief = observe(turned, there, here)
+    done = compose(turned, synthetic.generate(turned, belief, PERSONAS)[0])
+    old, new = belief.look[:, :4], observe(done, there, here).look[:, :4]
+    assert (old - new)[:, 1:3].abs().max() < 0.06, "from aside, and from above or below"
+    assert ((old - new) @ torch.tensor([1.0, 0.0, 0.0, -1.0])).abs().max() < 0.06, "straight in front"
+
+
 def test_a_mesh_that_is_measured_depends_less_on_where_the_face_was_expected(
     estimator: MeshEstimator, frames: Frames, faces: Faces
 ) -> None:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from people_samples import ANN, BEA, CLEO
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -33,7 +34,7 @@ def views(studio: Studio) -> list[list[Portrait]]:
     """Two views of each of three people, 256 pixels a side."""
     neutral = load_condition().neutral.tolist()
     poses = [(0.0, 0.0), (12.0, 4.0)]
-    orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed in (1, 2, 3) for pose in poses]
+    orders = [Order(Persona(seed), (*pose, *neutral[2:]), 256) for seed in (ANN, BEA, CLEO) for pose in poses]
     drawn = studio.portraits(orders, keep=False)
     return [drawn[start : start + 2] for start in range(0, 6, 2)]
 

@@ -12,6 +12,7 @@ from anonymizer.face_model import LEFT_LIDS, RIGHT_LIDS
 
 FOREHEAD = [10, 338, 297, 332, 109, 67, 103, 151, 108, 337, 69, 299, 104, 333]
 CHEEKS = [50, 280, 101, 330, 205, 425, 118, 347, 6, 197]
+UPPER = [8, 9, 168, 151, 108, 337, 223, 443]  # above the eyes, between and over the brows
 BEARD = [164, 167, 393, 165, 391, 199, 200, 175, 194, 418, 211, 431, 138, 367]
 BROWS_TO_CHIN = [105, 334, 152, 234, 454]
 COLUMNS, ROWS = 25, 7  # places at which an eye is looked at
@@ -32,6 +33,14 @@ def fringe(pictures: Tensor, points: Tensor) -> Tensor:
     """How much hair hangs over the forehead ``(N,)``; the unit does not matter."""
     usual = colours(pictures, points[:, CHEEKS]).median(1, keepdim=True).values
     return ((colours(pictures, points[:, FOREHEAD]) - usual).norm(dim=2).mean(1) + 0.01).log()
+
+
+def shade(pictures: Tensor, points: Tensor) -> Tensor:
+    """How much darker than the cheeks it is above the eyes, as below the brim of a hat ``(N,)``: a logarithm."""
+    cheeks, upper = (
+        (colours(pictures, points[:, places]).mean(2) + 0.01).log().median(1).values for places in (CHEEKS, UPPER)
+    )
+    return cheeks - upper
 
 
 def beard(pictures: Tensor, points: Tensor) -> Tensor:

@@ -40,15 +40,30 @@ def bare(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
         model: the face model, on the host.
     """
     size = portraits.shape[-1]
-    meshes = torch.cat([points, model.outline(points)[:, MESH_POINTS:]], dim=1)[..., :2] * (SIDE / size)
-    small = F.avg_pool2d(portraits, size // SIDE)
-    pictures = (small * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    masks = [_skin(picture, mesh) for picture, mesh in zip(pictures, meshes.numpy(), strict=True)]
-    skin, known = (torch.from_numpy(np.stack(parts))[:, None].to(small.device) for parts in zip(*masks, strict=True))
+    small, (skin, known, _) = _masks(portraits, points, model)
     painted = F.interpolate(fill(small, known), size, mode="bilinear", align_corners=False)
     covered = F.max_pool2d((~skin).float(), SOFT, 1, SOFT // 2)
     share = geometry.enlarge(F.avg_pool2d(covered, SOFT, 1, SOFT // 2, count_include_pad=False), size // SIDE)
     return torch.lerp(portraits, painted, share)
+
+
+def hidden(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
+    """The share ``(N,)`` of each face that something hangs over; arguments as for ``bare``."""
+    _, (skin, _, face) = _masks(portraits, points, model)
+    return (face & ~skin).sum((1, 2, 3)) / face.sum((1, 2, 3)).clamp(min=1)
+
+
+def _masks(portraits: Tensor, points: Tensor, model: FaceModel) -> tuple[Tensor, list[Tensor]]:
+    """Portraits of ``SIDE`` pixels, and ``(N, 1, SIDE, SIDE)`` bool each what ``_skin`` tells and where the face is."""
+    size = portraits.shape[-1]
+    meshes = torch.cat([points, model.outline(points)[:, MESH_POINTS:]], dim=1)[..., :2] * (SIDE / size)
+    small = F.avg_pool2d(portraits, size // SIDE)
+    pictures = (small * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    masks = [
+        (*_skin(picture, mesh), _inside(mesh[list(OVAL)]))
+        for picture, mesh in zip(pictures, meshes.numpy(), strict=True)
+    ]
+    return small, [torch.from_numpy(np.stack(parts))[:, None].to(small.device) for parts in zip(*masks, strict=True)]
 
 
 def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

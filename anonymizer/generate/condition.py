@@ -26,11 +26,20 @@ ATTRIBUTES = (
     "smile",
     "eyes open",
     "gaze",
+    "light from aside",
 )  # see ``attributes``
-# what would look odd on somebody else's head, or beside it
-FLAWS = ("hair over the forehead", "glasses", "beard", "childlike", "another face")
+# what would look odd on somebody else's head, or beside it, or in another light
+FLAWS = (
+    "hair over the forehead",
+    "childlike",
+    "another face",
+    "covered",
+    "shadow above the eyes",
+    "uneven light",
+    "coloured light",
+)
 # what stays when a head turns or speaks: places among conditions and attributes
-LASTING = tuple(len(CONDITIONS) + ATTRIBUTES.index(name) for name in ("age", "man", "skin"))
+LASTING = tuple(len(CONDITIONS) + ATTRIBUTES.index(name) for name in ("age", "man", "skin", "light from aside"))
 
 Wanted = tuple[float | None, ...]
 """Values of which those that are None are left to chance."""
@@ -88,28 +97,26 @@ class Condition:
 
         What is ``LASTING`` stays as it is.
         """
-        change = self._unchanged(w)
+        change = torch.full((len(w), len(CONDITIONS) + len(ATTRIBUTES) + len(FLAWS)), torch.nan)
         change[:, : len(CONDITIONS)] = wanted - self.read(w)
-        change[:, [place for place in range(len(CONDITIONS), change.shape[1]) if place not in LASTING]] = torch.nan
+        change[:, LASTING] = 0
         return self._moved(w, change)
 
     def become(self, w: Tensor, wanted: Tensor) -> Tensor:
-        """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes.
+        """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes, and no flaw beyond its limit.
 
-        What is NaN stays as it is, and so does the head.
+        What is NaN stays as it is, and so do the head and lesser flaws.
         """
-        change = self._unchanged(w)
-        change[:, len(CONDITIONS) :] = (wanted - self.attributes(w)).nan_to_num(0)
-        change[:, MOUTH] = torch.nan
-        return self._moved(w, change)
-
-    def _unchanged(self, w: Tensor) -> Tensor:
-        return torch.zeros(len(w), len(CONDITIONS) + len(ATTRIBUTES))
+        head = torch.zeros(len(w), len(CONDITIONS))
+        head[:, MOUTH] = torch.nan
+        flaws = (self.flaw_limits - self.flaws(w)).clamp(max=0)
+        return self._moved(w, torch.cat([head, (wanted - self.attributes(w)).nan_to_num(0), flaws], dim=1))
 
     def _moved(self, w: Tensor, change: Tensor) -> Tensor:
-        """Styles after the shortest step that changes conditions and attributes by ``change (N, 4 + A)``."""
+        """Styles after the shortest step that changes conditions, attributes and flaws by ``change``, in that order."""
         left_open = change.isnan()
-        slopes = torch.cat([self.slopes, self.attribute_slopes], dim=1).masked_fill(left_open[:, None], 0)
+        slopes = torch.cat([self.slopes, self.attribute_slopes, self.flaw_slopes], dim=1)
+        slopes = slopes.masked_fill(left_open[:, None], 0)
         gram = slopes.transpose(1, 2) @ slopes + torch.diag_embed(left_open.float())
         steps = slopes @ torch.linalg.solve(gram, change.nan_to_num(0)[..., None])
         return w + steps[..., 0] @ self.components

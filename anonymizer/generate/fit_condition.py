@@ -16,9 +16,12 @@ from torch import Tensor
 
 from anonymizer.face_model import load_face_model, measure_expression
 from anonymizer.generate.condition import ATTRIBUTES, CONDITIONS, FLAWS, Condition
+from anonymizer.light import Light
 
 COMPONENTS, RIDGE = 256, 100.0
-ACCEPTED = torch.tensor([0.25, 0.5, 0.5, 0.4, 0.3])  # quantile of each flaw that a persona may have
+# quantile of each flaw that a persona may have
+ACCEPTED = torch.tensor([0.25, 0.4, 0.3, 0.3, 0.4, 0.3, 0.3])
+BIT = 0.03  # share of a face that hardly counts
 CHIN = 152
 
 
@@ -45,7 +48,11 @@ def shown(drawn: dict[str, Tensor]) -> Sample:
     rest = measure_expression(model.mean[None]).expand(len(points), -1)
     childlike = -model.express(shapes, rest)[:, CHIN, 1]  # a short face below the eyes, in distances between the eyes
     known = drawn | {"smile": lengths[:, 2], "eyes open": lengths[:, 6:].mean(1)}
-    flaws = [drawn["fringe"], drawn["glasses"], drawn["beard"], childlike, drawn["beside"]]
+    shades = Light.of(drawn["light"])
+    flaws = [drawn["fringe"], childlike, drawn["beside"], (drawn["hidden"] + BIT).log(), drawn["shade"]]
+    flaws += [shades.contrast.log(), shades.saturation.log()]
+    front = (shades.field[:, 0] - shades.field[:, 3]).exp()  # brightness of skin; the darker, the less a beard differs
+    known |= {"light from aside": shades.field[:, 1], "beard": drawn["beard"] / front}
     attributes = torch.stack([known[name] for name in ATTRIBUTES], dim=1)
     return Sample(drawn["w"], model.conditions(points), torch.stack(flaws, dim=1), attributes)
 

@@ -74,7 +74,7 @@ class Look:
         man = None if self.gender is None else 1.5 if self.gender == "man" else -1.5
         spread = {
             "man": man,
-            "beard": _choice(self.beard, 2.5, -0.5),
+            "beard": _choice(self.beard, 2.5, -1),
             "glasses": _choice(self.glasses, 3, -0.5),
             "smile": _span(self.smile, -2, 2),
             "eyes open": _span(self.eyes, -3, 2),

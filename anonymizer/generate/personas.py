@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device as engines
-from anonymizer import light, weights
+from anonymizer import weights
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.face_model import load_face_model
 from anonymizer.generate.bare import bare
 from anonymizer.generate.base import Persona
-from anonymizer.generate.condition import ATTRIBUTES, FLAWS, Wanted, load_condition
+from anonymizer.generate.condition import ATTRIBUTES, Wanted, load_condition
 from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.generate.looks import Look
 from anonymizer.mesh import MeshEstimator
@@ -28,22 +28,20 @@ from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 CANDIDATES = 64  # people that are drawn to choose one from
 CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
-SOUGHT = tuple(map(ATTRIBUTES.index, ("glasses", "beard")))  # flaws, unless they are asked for
-FLAWED = tuple(map(FLAWS.index, ("glasses", "beard")))
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
+ASIDE = ATTRIBUTES.index("light from aside")
 SKETCH = SIZES[0]  # side of the portraits that are measured
 AT_REST = (0.0, 0.0, 0.0, 0.9)  # condition of the portraits that tell what people look like
 CACHED = 256 << 20  # bytes of portraits that are kept
 
 
 class Portrait(NamedTuple):
-    """A persona as the network drew it: ``pixels (3, S, S)`` float32 in 0..1, mesh ``points (468, 3)`` in pixels,
-    ``light (9,)`` on the face, see ``light.measure``; ``style (512,)`` that the network was given.
+    """A persona as the network drew it: ``pixels (3, S, S)`` float32 in 0..1, mesh ``points (468, 3)`` in pixels;
+    ``style (512,)`` that the network was given.
     """
 
     pixels: Tensor
     points: Tensor
-    light: Tensor
     style: Tensor
 
 
@@ -79,7 +77,8 @@ class Studio:
         self._synthesis = cast(SynthesisNetwork, weights.load("synthesis"))
         self._engines: dict[int, engines.Engine] = {}
         self._condition, self._model = load_condition(), load_face_model()
-        self._unless_wanted = _numbers(Look(glasses=False).attributes)
+        self._unless_wanted = _numbers(Look(glasses=False, beard=False).attributes)
+        self._unless_wanted[ASIDE] = self._condition.usual[ASIDE]
         self._device, self._estimator = device, estimator
         self._truncation, self._batch_size, self._bared = truncation, batch_size, bared
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
@@ -161,8 +160,7 @@ class Studio:
         measure = self._estimator.measure if exact else self._estimator.estimate
         points = measure(frames, whole_pictures(len(w), SKETCH)).points
         picture = self._finished(picture, points)
-        shades = light.measure(picture.cpu(), points[..., :2] / SKETCH, self._model.normals(points))
-        return [Portrait(*row) for row in zip(picture, points, shades, w, strict=True)]
+        return [Portrait(*row) for row in zip(picture, points, w, strict=True)]
 
     @torch.inference_mode()
     def _picture(self, w: Tensor, size: int) -> Tensor:
@@ -181,21 +179,19 @@ class Studio:
 
     def _style(self, persona: Persona) -> Tensor:
         """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws, who is nearest
-        to what is wanted, made into that.
+        to what is wanted, and to what fits most heads, made into that.
         """
         noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
-        wanted = _numbers(persona.attributes)
-        wanted = torch.where(wanted.isnan(), self._unless_wanted, wanted)
         excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
-        allowed = [wanted[place] > self._condition.usual[place] for place in SOUGHT]
-        excess[:, FLAWED] *= 1 - torch.stack(allowed).float()
-        shown = self._condition.attributes(w)
+        shown, asked = self._condition.attributes(w), _numbers(persona.attributes)
+        wanted = torch.where(asked.isnan(), self._unless_wanted, asked)
         aim = torch.where(wanted.isnan(), shown, wanted)
-        aim[:, AGE] = shown[:, AGE].clamp(*AGES) if wanted[AGE].isnan() else wanted[AGE]
+        if asked[AGE].isnan():
+            aim[:, AGE] = shown[:, AGE].clamp(*AGES)
         away = (shown - aim).abs() / self._condition.spread
         best = (excess.sum(1) + away.sum(1)).argmin()
-        person = self._condition.become(w[best, None], wanted[None])
+        person = self._condition.become(w[best, None], aim[best, None])
         return self._condition.become(person, _numbers(persona.changes)[None])[0]
 
     def _recall(self, order: Order) -> Portrait:

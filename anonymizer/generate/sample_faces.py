@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anonymizer import device, weights
+from anonymizer import device, light, weights
 from anonymizer.config import DetectConfig
 from anonymizer.detect import DETECTORS
+from anonymizer.face_model import load_face_model
 from anonymizer.generate import age_gender, attributes
+from anonymizer.generate.bare import hidden
 from anonymizer.generate.heads import EarlyExit
 from anonymizer.generate.personas import stills, whole_pictures
 from anonymizer.generate.training import Samples, collect
@@ -45,12 +47,14 @@ class Sampler:
         self._synthesis = device.compile(network, CPU, torch.zeros(1, 512))
         self._estimator = MeshEstimator(CPU)
         self._detector = DETECTORS["centerface"](DetectConfig(), CPU)
+        self._model = load_face_model()
         self._ages = age_gender.load(model)
         self.centre = self._mapping(torch.randn(4096, 512, generator=torch.Generator().manual_seed(0))).mean(0)
 
     def draw(self, seeds: range) -> Samples:
-        """Styles ``w (N, 512)``, meshes ``points (N, 468, 3)`` in pixels of 1024, and ``(N,)`` each what
-        ``attributes`` and ``age_gender`` measure, and how sure another face is beside.
+        """Styles ``w (N, 512)``, meshes ``points (N, 468, 3)`` in pixels of 1024, ``light (N, 9)``, and
+        ``(N,)`` each what ``attributes`` and ``age_gender`` measure, the share of the face that is hidden, and how sure
+        another face is beside.
         """
         w = torch.cat([self._style(seed) for seed in seeds])
         pictures = ((self._synthesis(w) + 1) / 2).clamp(0, 1)
@@ -61,6 +65,9 @@ class Sampler:
         return {
             "w": w,
             "points": points * 1024 / SIZE,
+            "light": light.measure(pictures, points[..., :2] / SIZE, self._model.normals(points)),
+            "hidden": hidden(pictures, points, self._model),
+            "shade": attributes.shade(smooth, flat),
             "fringe": attributes.fringe(smooth, flat),
             "age": years[:, 0],
             "man": years[:, 1],

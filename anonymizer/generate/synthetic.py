@@ -100,9 +100,8 @@ class Synthetic:
         drawn = self.studio.portraits(orders, keep=bool(belief.aspects))
         pixels = [portrait.pixels for portrait in drawn]
         points = torch.stack([portrait.points for portrait in drawn])
-        shades = torch.stack([portrait.light for portrait in drawn])
         shape = self._shapes_at_rest(personas) if belief.aspects else self._shapes(drawn)
-        return Views(torch.tensor(face), pixels, points, shape, shades, torch.tensor(shares))
+        return Views(torch.tensor(face), pixels, points, shape, torch.tensor(shares))
 
     def _shapes_at_rest(self, personas: Sequence[Persona]) -> Tensor:
         """The shapes of people, each measured on one portrait: between those of one person they differ by error."""
