@@ -23,7 +23,7 @@ SKIN = (
     172, 136, 150, 397, 365, 379, 199, 175, 200, 201, 421,
 )  # fmt: skip
 NUMBERS = 9  # that tell the light on a face
-SIDE = 64  # pixels, of the pictures in which it is measured, if they are not smaller
+SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 DARKEST = 0.02
 ROBUST = 0.2  # residual from which a point counts less

@@ -105,7 +105,7 @@ def test_people_become_what_is_wanted(seed: int, deviations: list[float]) -> Non
 def test_nobody_keeps_more_of_a_flaw_than_is_allowed(seed: int) -> None:
     condition = load_condition()
     before = styles(seed, 3)
-    after = condition.become(before, torch.full((3, len(ATTRIBUTES)), torch.nan))
+    after = condition.become(before, torch.full((3, len(ATTRIBUTES)), torch.nan), condition.flaw_limits)
     expected = condition.flaws(before).minimum(condition.flaw_limits)
     assert torch.allclose(condition.flaws(after), expected, atol=0.02)
     assert torch.allclose(condition.attributes(after), condition.attributes(before), rtol=1e-3, atol=0.02)

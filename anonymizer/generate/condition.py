@@ -102,18 +102,21 @@ class Condition:
         change[:, LASTING] = 0
         return self._moved(w, change)
 
-    def become(self, w: Tensor, wanted: Tensor) -> Tensor:
-        """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes, and no flaw beyond its limit.
+    def become(self, w: Tensor, wanted: Tensor, limits: Tensor | None = None) -> Tensor:
+        """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes, and no more than ``limits
+        (F,)`` of each flaw.
 
-        What is NaN stays as it is, and so do the head and lesser flaws.
+        What is NaN stays as it is, and so do the pose of the head and, if there are limits, lesser flaws. Heads that
+        are turned later show a little more of them.
         """
         head = torch.zeros(len(w), len(CONDITIONS))
         head[:, MOUTH] = torch.nan
-        flaws = (self.flaw_limits - self.flaws(w)).clamp(max=0)
+        most = torch.full((len(FLAWS),), torch.nan) if limits is None else limits
+        flaws = (most - self.flaws(w)).clamp(max=0)
         return self._moved(w, torch.cat([head, (wanted - self.attributes(w)).nan_to_num(0), flaws], dim=1))
 
     def _moved(self, w: Tensor, change: Tensor) -> Tensor:
-        """Styles after the shortest step that changes conditions, attributes and flaws by ``change``, in that order."""
+        """Styles after the shortest step that changes conditions, attributes, flaws by ``change (N, 4 + A + F)``."""
         left_open = change.isnan()
         slopes = torch.cat([self.slopes, self.attribute_slopes, self.flaw_slopes], dim=1)
         slopes = slopes.masked_fill(left_open[:, None], 0)

@@ -19,8 +19,15 @@ from anonymizer.generate.condition import ATTRIBUTES, CONDITIONS, FLAWS, Conditi
 from anonymizer.light import Light
 
 COMPONENTS, RIDGE = 256, 100.0
-# quantile of each flaw that a persona may have
-ACCEPTED = torch.tensor([0.25, 0.4, 0.3, 0.3, 0.4, 0.3, 0.3])
+ACCEPTED = {
+    "hair over the forehead": 0.25,
+    "childlike": 0.4,
+    "another face": 0.3,
+    "covered": 0.3,
+    "shadow above the eyes": 0.4,
+    "uneven light": 0.3,
+    "coloured light": 0.3,
+}  # quantile of each flaw that a persona may have
 BIT = 0.03  # share of a face that hardly counts
 CHIN = 152
 
@@ -49,12 +56,19 @@ def shown(drawn: dict[str, Tensor]) -> Sample:
     childlike = -model.express(shapes, rest)[:, CHIN, 1]  # a short face below the eyes, in distances between the eyes
     known = drawn | {"smile": lengths[:, 2], "eyes open": lengths[:, 6:].mean(1)}
     shades = Light.of(drawn["light"])
-    flaws = [drawn["fringe"], childlike, drawn["beside"], (drawn["hidden"] + BIT).log(), drawn["shade"]]
-    flaws += [shades.contrast.log(), shades.saturation.log()]
+    flaws = {
+        "hair over the forehead": drawn["fringe"],
+        "childlike": childlike,
+        "another face": drawn["beside"],
+        "covered": (drawn["hidden"] + BIT).log(),
+        "shadow above the eyes": drawn["shade"],
+        "uneven light": shades.contrast.log(),
+        "coloured light": shades.saturation.log(),
+    }
     front = (shades.field[:, 0] - shades.field[:, 3]).exp()  # brightness of skin; the darker, the less a beard differs
     known |= {"light from aside": shades.field[:, 1], "beard": drawn["beard"] / front}
     attributes = torch.stack([known[name] for name in ATTRIBUTES], dim=1)
-    return Sample(drawn["w"], model.conditions(points), torch.stack(flaws, dim=1), attributes)
+    return Sample(drawn["w"], model.conditions(points), torch.stack([flaws[name] for name in FLAWS], dim=1), attributes)
 
 
 def fit(sample: Sample, centre: Tensor) -> Condition:
@@ -64,13 +78,14 @@ def fit(sample: Sample, centre: Tensor) -> Condition:
     coordinates = (sample.w - centre) @ components[:COMPONENTS].T / spread
     flaw_slopes = ridge(coordinates, sample.flaws)
     flaw_slopes = flaw_slopes / (coordinates @ flaw_slopes).std(0)
+    accepted = torch.tensor([ACCEPTED[name] for name in FLAWS])
     return Condition(
         mean=centre,
         components=components[:COMPONENTS] * spread[:, None],
         slopes=ridge(coordinates, sample.asked),
         neutral=sample.asked.mean(0),
         flaw_slopes=flaw_slopes,
-        flaw_limits=(coordinates @ flaw_slopes).quantile(ACCEPTED, dim=0).diagonal(),
+        flaw_limits=(coordinates @ flaw_slopes).quantile(accepted, dim=0).diagonal(),
         attribute_slopes=ridge(coordinates, sample.attributes),
         usual=sample.attributes.mean(0),
         spread=sample.attributes.std(0),

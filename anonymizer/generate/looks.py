@@ -31,8 +31,7 @@ class Look:
         age: apparent, in years.
         gender: as most would take it.
         skin: its colour: the individual typology angle in degrees, from -50 (dark) to 60 (light).
-        beard: whether there is any.
-        glasses: whether there are any; none if that is None.
+        beard, glasses: whether there are any; none if that is None.
         yaw, pitch: of the head in degrees, to the right and down in the picture.
         mouth: from 0, shut, to 1, wide open.
         smile: from 0, corners of the mouth down, to 1, broad.

@@ -179,7 +179,8 @@ class Studio:
 
     def _style(self, persona: Persona) -> Tensor:
         """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws, who is nearest
-        to what is wanted, and to what fits most heads, made into that.
+        to what is wanted and to what fits most heads, made into that: without flaws, beard, glasses and light from
+        aside, and of middle age, unless they are asked for.
         """
         noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
@@ -191,7 +192,7 @@ class Studio:
             aim[:, AGE] = shown[:, AGE].clamp(*AGES)
         away = (shown - aim).abs() / self._condition.spread
         best = (excess.sum(1) + away.sum(1)).argmin()
-        person = self._condition.become(w[best, None], aim[best, None])
+        person = self._condition.become(w[best, None], aim[best, None], self._condition.flaw_limits)
         return self._condition.become(person, _numbers(persona.changes)[None])[0]
 
     def _recall(self, order: Order) -> Portrait:
