@@ -52,7 +52,7 @@ people = group(
     drawn("age", "Apparent age in years, 1 to 80."),
     option("--gender", type=click.Choice(["woman", "man"]), help="As most would take it."),
     drawn("skin", "Typology angle in degrees, from -50 (dark) to 60 (light)."),
-    option("--beard/--no-beard", default=None, help="By default left to chance."),
+    option("--beard/--no-beard", default=None, help="By default none."),
     option("--glasses/--no-glasses", default=None, help="By default none."),
 )
 

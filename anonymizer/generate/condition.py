@@ -106,8 +106,8 @@ class Condition:
         """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes, and no more than ``limits
         (F,)`` of each flaw.
 
-        What is NaN stays as it is, and so do the pose of the head and, if there are limits, lesser flaws. Heads that
-        are turned later show a little more of them.
+        What is NaN stays as it is, and so do the pose of the head and, if there are limits, lesser flaws. ``steer``
+        leaves flaws open: heads that it moved show a little more of them.
         """
         head = torch.zeros(len(w), len(CONDITIONS))
         head[:, MOUTH] = torch.nan

@@ -68,7 +68,7 @@ class Measure:
         return self._model.conditions(portrait.points[None])[0]
 
     def attributes(self, portrait: Portrait) -> dict[str, float]:
-        """As ``fit_condition`` measured them."""
+        """As ``fit_condition`` measured them, but for beards, which that divides by the brightness of skin."""
         points, pixels = portrait.points[None], portrait.pixels[None].clamp(0, 1)
         smooth, flat = F.avg_pool2d(pixels, 3, 1, 1), points[..., :2]
         lengths = measure_expression(self._model.unpose(points, self._model.pose(points)))[0]
