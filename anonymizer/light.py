@@ -48,6 +48,11 @@ class Light(NamedTuple):
     chroma: Tensor
     saturation: Tensor
 
+    @property
+    def front(self) -> Tensor:
+        """Log brightness ``(N,)`` of skin that faces the camera."""
+        return self.field[:, 0] - self.field[:, 3]
+
     @classmethod
     def of(cls, rows: Tensor) -> Light:
         """Unpack rows of ``measure``, ``(N, 9)``."""
@@ -88,7 +93,7 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
 
 def exposure(real: Light, new: Light, basis: Tensor) -> Tensor:
     """What to add to the contrasted log brightness at places with the harmonics ``(N, P, 4)``: ``(N, P, 1)``."""
-    return _field(real.field, basis) - _contrast(real, new)[:, None, None] * _field(new.field, basis)
+    return _field(real, basis) - _contrast(real, new)[:, None, None] * _field(new, basis)
 
 
 def gain(real: Light, new: Light, brightness: Tensor, exposed: Tensor) -> Tensor:
@@ -118,10 +123,10 @@ def _contrast(real: Light, new: Light) -> Tensor:
     return (real.contrast / new.contrast).clamp(*CONTRAST)
 
 
-def _field(coefficients: Tensor, basis: Tensor) -> Tensor:
+def _field(light: Light, basis: Tensor) -> Tensor:
     """Log brightness ``(N, P, 1)``, kept from running away where the face turns out of sight."""
-    frontal = (coefficients[:, 0] - coefficients[:, 3])[:, None, None]
-    return (basis @ coefficients[..., None]).clamp(frontal - DARKER, frontal + BRIGHTER)
+    frontal = light.front[:, None, None]
+    return (basis @ light.field[..., None]).clamp(frontal - DARKER, frontal + BRIGHTER)
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

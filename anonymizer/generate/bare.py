@@ -40,7 +40,9 @@ def bare(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
         model: the face model, on the host.
     """
     size = portraits.shape[-1]
-    small, skin, known, _ = _masks(portraits, points, model)
+    small, pairs = _small(portraits, points, model)
+    masks = [_skin(picture, mesh) for picture, mesh in pairs]
+    skin, known = (torch.from_numpy(np.stack(parts))[:, None].to(small.device) for parts in zip(*masks, strict=True))
     painted = F.interpolate(fill(small, known), size, mode="bilinear", align_corners=False)
     covered = F.max_pool2d((~skin).float(), SOFT, 1, SOFT // 2)
     share = geometry.enlarge(F.avg_pool2d(covered, SOFT, 1, SOFT // 2, count_include_pad=False), size // SIDE)
@@ -49,28 +51,26 @@ def bare(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
 
 def hidden(portraits: Tensor, points: Tensor, model: FaceModel) -> Tensor:
     """The share ``(N,)`` of each face that something hangs over; arguments as for ``bare``."""
-    _, skin, _, face = _masks(portraits, points, model)
-    return (face & ~skin).sum((1, 2, 3)) / face.sum((1, 2, 3)).clamp(min=1)
+    shares = []
+    for picture, mesh in _small(portraits, points, model)[1]:
+        face = _inside(mesh[list(OVAL)])
+        shares.append((face & ~_skin(picture, mesh)[0]).sum() / max(1, face.sum()))
+    return torch.tensor(shares, dtype=torch.float32)
 
 
-def _masks(portraits: Tensor, points: Tensor, model: FaceModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Portraits of ``SIDE`` pixels, and ``(N, 1, SIDE, SIDE)`` bool each what ``_skin`` tells."""
+def _small(portraits: Tensor, points: Tensor, model: FaceModel) -> tuple[Tensor, list[tuple[np.ndarray, np.ndarray]]]:
+    """Portraits ``(N, 3, SIDE, SIDE)``, and for each what ``_skin`` looks at."""
     size = portraits.shape[-1]
     meshes = torch.cat([points, model.outline(points)[:, MESH_POINTS:]], dim=1)[..., :2] * (SIDE / size)
     small = F.avg_pool2d(portraits, size // SIDE)
     pictures = (small * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    masks = [_skin(picture, mesh) for picture, mesh in zip(pictures, meshes.numpy(), strict=True)]
-    skin, known, face = (
-        torch.from_numpy(np.stack(each))[:, None].to(small.device) for each in zip(*masks, strict=True)
-    )
-    return small, skin, known, face
+    return small, list(zip(pictures, meshes.numpy(), strict=True))
 
 
-def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where a face ``(SIDE, SIDE, 3)`` uint8 with ``mesh (504, 2)`` is bare; where there surely is only skin; and where
-    the face is.
+def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a face ``(SIDE, SIDE, 3)`` uint8 with ``mesh (504, 2)`` is bare; and where there surely is only skin.
 
-    Each ``(SIDE, SIDE)`` bool.
+    Both ``(SIDE, SIDE)`` bool.
     """
     # beyond the hairline there is no skin
     middle, face, head = _hull(mesh[list(MIDDLE)]), _inside(mesh[list(OVAL)]), _inside(mesh[MESH_POINTS:])
@@ -81,7 +81,7 @@ def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray
     right, bottom = (high + around).clip(0, SIDE).astype(int)
     part = slice(top, bottom), slice(left, right)
     if not {cv2.GC_FGD, cv2.GC_BGD} <= set(labels[part].flat):
-        return np.ones((SIDE, SIDE), bool), middle, face  # no face in the picture, or nothing else
+        return np.ones((SIDE, SIDE), bool), middle  # no face in the picture, or nothing else
     cut = labels[part].astype(np.uint8)
     colours, others = np.zeros((2, 1, 65))
     cv2.setRNGSeed(0)  # the same portrait is always bared in the same way
@@ -91,9 +91,9 @@ def _skin(picture: np.ndarray, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray
     eyes = cv2.dilate(_hull(mesh[list(EYES)]).astype(np.uint8), np.ones((MARGIN, MARGIN))) > 0
     sure = _shrunk(skin) & ~eyes
     if (sure & middle).sum() < FEWEST:
-        return np.ones_like(skin), sure, face
+        return np.ones_like(skin), sure
     skin |= _mistaken(picture, face & ~skin, sure & middle)
-    return skin, _shrunk(skin) & ~eyes, face
+    return skin, _shrunk(skin) & ~eyes
 
 
 def _mistaken(picture: np.ndarray, hair: np.ndarray, skin: np.ndarray) -> np.ndarray:

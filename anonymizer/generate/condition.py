@@ -27,13 +27,13 @@ ATTRIBUTES = (
     "eyes open",
     "gaze",
     "light from aside",
-)  # see ``attributes``
+)  # see ``attributes``, and ``light.measure`` for the last
 # what would look odd on somebody else's head, or beside it, or in another light
 FLAWS = (
     "hair over the forehead",
     "childlike",
     "another face",
-    "covered",
+    "hidden",
     "shadow above the eyes",
     "uneven light",
     "coloured light",

@@ -23,12 +23,12 @@ ACCEPTED = {
     "hair over the forehead": 0.25,
     "childlike": 0.4,
     "another face": 0.3,
-    "covered": 0.3,
+    "hidden": 0.3,
     "shadow above the eyes": 0.4,
     "uneven light": 0.3,
     "coloured light": 0.3,
 }  # quantile of each flaw that a persona may have
-BIT = 0.03  # share of a face that hardly counts
+HARDLY = 0.03  # share of a face that may be hidden; keeps logarithms finite
 CHIN = 152
 
 
@@ -54,19 +54,25 @@ def shown(drawn: dict[str, Tensor]) -> Sample:
     lengths = measure_expression(shapes)
     rest = measure_expression(model.mean[None]).expand(len(points), -1)
     childlike = -model.express(shapes, rest)[:, CHIN, 1]  # a short face below the eyes, in distances between the eyes
-    known = drawn | {"smile": lengths[:, 2], "eyes open": lengths[:, 6:].mean(1)}
     shades = Light.of(drawn["light"])
+    known = (
+        drawn
+        | {
+            "beard": drawn["beard"] / shades.front.exp(),  # the darker the skin, the less a beard differs
+            "smile": lengths[:, 2],
+            "eyes open": lengths[:, 6:].mean(1),
+            "light from aside": shades.field[:, 1],
+        }
+    )
     flaws = {
         "hair over the forehead": drawn["fringe"],
         "childlike": childlike,
         "another face": drawn["beside"],
-        "covered": (drawn["hidden"] + BIT).log(),
+        "hidden": (drawn["hidden"] + HARDLY).log(),
         "shadow above the eyes": drawn["shade"],
         "uneven light": shades.contrast.log(),
         "coloured light": shades.saturation.log(),
     }
-    front = (shades.field[:, 0] - shades.field[:, 3]).exp()  # brightness of skin; the darker, the less a beard differs
-    known |= {"light from aside": shades.field[:, 1], "beard": drawn["beard"] / front}
     attributes = torch.stack([known[name] for name in ATTRIBUTES], dim=1)
     return Sample(drawn["w"], model.conditions(points), torch.stack([flaws[name] for name in FLAWS], dim=1), attributes)
 

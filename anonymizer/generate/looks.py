@@ -69,7 +69,7 @@ class Look:
 
     @property
     def attributes(self) -> Wanted:
-        """See ``generate.attributes.ATTRIBUTES``."""
+        """See ``generate.condition.ATTRIBUTES``."""
         man = None if self.gender is None else 1.5 if self.gender == "man" else -1.5
         spread = {
             "man": man,

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anonymizer import light
 from anonymizer.face_model import features, load_face_model, measure_expression
 from anonymizer.generate import age_gender, attributes
 from anonymizer.generate.base import Persona
@@ -26,6 +27,7 @@ from anonymizer.generate.condition import ATTRIBUTES
 from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import Order, Portrait, Studio, stills, whole_pictures
 from anonymizer.identity import Recognizer
+from anonymizer.light import Light
 from anonymizer.mesh import MeshEstimator
 
 CPU = torch.device("cpu")
@@ -68,13 +70,14 @@ class Measure:
         return self._model.conditions(portrait.points[None])[0]
 
     def attributes(self, portrait: Portrait) -> dict[str, float]:
-        """As ``fit_condition`` measured them, but for beards, which that divides by the brightness of skin."""
+        """As ``fit_condition`` measured them."""
         points, pixels = portrait.points[None], portrait.pixels[None].clamp(0, 1)
         smooth, flat = F.avg_pool2d(pixels, 3, 1, 1), points[..., :2]
         lengths = measure_expression(self._model.unpose(points, self._model.pose(points)))[0]
+        lit = Light.of(light.measure(pixels, flat / pixels.shape[-1], self._model.normals(points)))
         found = {
             "skin": attributes.skin(smooth, flat),
-            "beard": attributes.beard(smooth, flat),
+            "beard": attributes.beard(smooth, flat) / lit.front.exp(),
             "glasses": attributes.glasses(smooth, flat),
             "gaze": attributes.gaze(pixels, flat),
             "smile": lengths[2],
