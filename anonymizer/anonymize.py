@@ -40,6 +40,7 @@ from anonymizer.generate.seeds import digest
 from anonymizer.generate.steady import Steady
 from anonymizer.generate.synthetic import Synthetic
 from anonymizer.identity import CROPS, Recognizer
+from anonymizer.jury import Jury
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
 from anonymizer.occlusion import OcclusionEstimator
@@ -92,7 +93,6 @@ class Anonymizer:
         audited: bool = True,
     ) -> None:
         self.config, self.subjects, self.consents = config or Config(), subjects, consents
-        self._audited = audited
         if self.config.generate.key != (subjects.key if subjects else None):
             raise ConfigError("the subjects are not those of the key that the settings name")
         if self.config.keep != (consents.name if consents else None):
@@ -107,6 +107,7 @@ class Anonymizer:
         self._observer = self._make_observer(estimator) if estimator else None
         crops = CROPS if subjects or consents else CROPS[:1]
         self._recognizer = Recognizer(self.device, crops) if generates or consents else None
+        self._jury = Jury(self._recognizer, self.device) if generates and audited and self._recognizer else None
         match = self.config.generate.match
         self._reader = TraitReader(match, self._recognizer) if generates and match and self._recognizer else None
         generator = GENERATORS[self.config.generate.method](
@@ -297,10 +298,10 @@ class Anonymizer:
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
     def _audit(self, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None) -> Audit | None:
-        if not self._audited or not self._recognizer or not self._observer:
+        if not self._jury:
             return None
         lasting |= self.subjects is not None
-        return Audit(self._recognizer, moving=moving, lasting=lasting, troupe=troupe, audition=self._audition)
+        return Audit(self._jury, moving=moving, lasting=lasting, troupe=troupe, audition=self._audition)
 
     @contextmanager
     def _clock(self, stage: str) -> Iterator[None]:

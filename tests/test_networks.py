@@ -166,6 +166,19 @@ def test_identity_is_the_published_network(original: Original) -> None:
     assert error(ours, torch.stack(theirs)) < 1e-3
 
 
+def test_sface_is_the_published_network(original: Original) -> None:
+    proto = onnx.load(original("sface"))
+    (given,) = [value for value in proto.graph.input if value.name == "data"]  # the file lists its weights, too
+    del proto.graph.input[:]
+    proto.graph.input.append(given)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    faces = torch.randint(0, 256, (3, 3, 112, 112)).float()
+
+    theirs = [torch.from_numpy(session.run(["fc1"], {"data": face[None].numpy()})[0]) for face in faces]
+
+    assert error(weights.load("sface")(faces / 255), torch.cat(theirs)) < 1e-3
+
+
 def test_every_byte_of_a_dlib_file_counts(original: Original, tmp_path: Path) -> None:
     data = original("identity").read_bytes()
     file = tmp_path / "altered.dat"
@@ -181,6 +194,7 @@ HALF = [
     ("blazeface", (2, 3, 192, 192)),
     ("eye", (2, 3, 64, 64)),
     ("identity", (2, 3, 150, 150)),
+    ("sface", (2, 3, 112, 112)),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Guesses from a persona's style what dlib's recognizer would say of a portrait, without drawing one.
+"""Guesses from a persona's style what the recognizers of ``jury`` would say of a portrait, without drawing one.
 
 A linear regression: what a face looks like to a recognizer is nearly as close to linear in the style vector of StyleGAN
 as pose and age are, see ``condition``. Fitted by ``python -m anonymizer.generate.fit_likeness``.
@@ -14,6 +14,8 @@ import safetensors.torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anonymizer.networks.dlib_resnet import EMBEDDING
+
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
@@ -21,8 +23,8 @@ class Likeness:
 
     Attributes:
         mean: ``(512,)``, the average style.
-        slopes: ``(512, 128)``, change of the embedding with the style.
-        usual: ``(128,)``, the embedding of the average style.
+        slopes: ``(512, 256)``, change of the embeddings with the style.
+        usual: ``(256,)``, the embeddings of the average style.
     """
 
     mean: Tensor
@@ -30,8 +32,13 @@ class Likeness:
     usual: Tensor
 
     def guess(self, styles: Tensor) -> Tensor:
-        """Embeddings ``(N, 128)``, of length 1, of portraits at rest in ``styles (N, 512)``."""
-        return F.normalize((styles - self.mean) @ self.slopes + self.usual, dim=1)
+        """Embeddings ``(N, 256)``, each half of length 1, of portraits at rest in ``styles (N, 512)``."""
+        return normalized((styles - self.mean) @ self.slopes + self.usual)
+
+
+def normalized(embeddings: Tensor) -> Tensor:
+    """``(N, 256)``, or ``(N, 128)``, those of each recognizer brought to length 1."""
+    return F.normalize(embeddings.unflatten(1, (-1, EMBEDDING)), dim=2).flatten(1)
 
 
 @cache

@@ -93,6 +93,23 @@ def dlib(file: Path, module: nn.Module) -> State:
     return in_order(module, iter(DlibFile(file.read_bytes()).parameters()))
 
 
+def sface(file: Path, module: nn.Module) -> State:
+    """``face_recognition_sface_2021dec_int8bq.onnx``: weights lie there as 8 bits, blocks of which share a scale."""
+    import onnx  # OpenVINO does not read blocks in a row of numbers
+
+    graph = onnx.load(file).graph
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in (node for node in graph.node if node.op_type == "DequantizeLinear"):
+        settings = {setting.name: setting.i for setting in node.attribute}
+        bits, scale, zero = (arrays[name] for name in node.input)
+        scale, zero = (value.repeat(settings["block_size"], settings["axis"]) for value in (scale, zero))
+        arrays[node.output[0]] = (bits.astype(np.float32) - zero) * scale
+    for node in (node for node in graph.node if node.op_type == "Reshape"):
+        arrays[node.output[0]] = arrays[node.input[0]]
+    layers = (node for node in graph.node if node.op_type in ("Conv", "BatchNormalization", "PRelu", "Gemm"))
+    return in_order(module, (torch.from_numpy(np.array(arrays[name])) for node in layers for name in node.input[1:]))
+
+
 def read(file: Path) -> "Model":
     from anonymizer.quiet import openvino  # half a second
 

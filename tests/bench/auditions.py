@@ -17,7 +17,6 @@ from pathlib import Path
 
 import click
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames
@@ -26,11 +25,12 @@ from anonymizer.face_model import features
 from anonymizer.generate.age_gender import SIZE, AgeGender, load
 from anonymizer.generate.attributes import crops
 from anonymizer.generate.base import Persona
-from anonymizer.generate.likeness import load_likeness
+from anonymizer.generate.likeness import load_likeness, normalized
 from anonymizer.generate.looks import Gender, Look
 from anonymizer.generate.personas import SKETCH, Studio, stills, whole_pictures
 from anonymizer.generate.seeds import derive_seed
-from anonymizer.identity import PLAIN, Recognizer
+from anonymizer.identity import Recognizer
+from anonymizer.jury import Jury, apart, beyond
 from anonymizer.mesh import MeshEstimator
 from anonymizer.traits import CERTAIN, TRAITS, TraitReader
 from pipelines.identities import batches, people_in
@@ -48,13 +48,11 @@ def shown(paths: Sequence[Path], anonymizer: Anonymizer) -> Iterator[tuple[Frame
         yield frames, faces[nearest(faces, frames).clamp(min=0)] if len(faces) else faces
 
 
-def people(paths: Sequence[Path], anonymizer: Anonymizer, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
-    """Embeddings of length 1 ``(P, 128)`` and ``TRAITS`` ``(P, 4)`` of whom photographs show; NaN where nobody is."""
+def people(paths: Sequence[Path], anonymizer: Anonymizer, recognizer: Recognizer, jury: Jury) -> tuple[Tensor, Tensor]:
+    """``normalized`` embeddings ``(P, 256)`` and ``TRAITS`` ``(P, 4)`` of whom photographs show; NaN for nobody."""
     reader, looks, traits = TraitReader((), recognizer), [], []
     for frames, face in shown(paths, anonymizer):
-        looks.append(
-            F.normalize(recognizer.embed(frames, face, PLAIN), dim=1) if len(face) else torch.full((1, 128), torch.nan)
-        )
+        looks.append(normalized(jury.embed(frames, face)) if len(face) else torch.full((1, 256), torch.nan))
         traits.append(reader.measure(frames, face) if len(face) else torch.full((1, len(TRAITS)), torch.nan))
     return torch.cat(looks), torch.cat(traits)
 
@@ -69,8 +67,8 @@ def years(paths: Sequence[Path], anonymizer: Anonymizer, network: AgeGender) -> 
     return torch.stack(ages)
 
 
-def personas(count: int, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
-    """Embeddings ``(N, 128)`` of people who do not exist, as guessed, and of their portraits."""
+def personas(count: int, jury: Jury) -> tuple[Tensor, Tensor]:
+    """``normalized`` embeddings ``(N, 256)`` of people who do not exist, as guessed, and of their portraits."""
     studio = Studio(CPU, MeshEstimator(CPU), Config().generate.truncation, BATCH)
     guessed, drawn = [], []
     for start in range(0, count, BATCH):
@@ -80,12 +78,12 @@ def personas(count: int, recognizer: Recognizer) -> tuple[Tensor, Tensor]:
         faces = replace(whole_pictures(len(some), SKETCH), landmarks=features(points))
         frames = stills(torch.stack([portrait.pixels for portrait in portraits]))
         guessed.append(load_likeness().guess(studio.styles(some)))
-        drawn.append(F.normalize(recognizer.embed(frames, faces), dim=1))
+        drawn.append(normalized(jury.embed(frames, faces)))
     return torch.cat(guessed), torch.cat(drawn)
 
 
 def linked(looks: Tensor) -> float:
-    """Of people ``(P, 128)`` who have personas under two keys, whoever they are: the chance that the one is guessed to
+    """Of people ``(P, 256)`` who have personas under two keys, whoever they are: the chance that the one is guessed to
     be nearer to the other one than to that of somebody else; 0.5 if nothing is told.
     """
     studio = Studio(CPU, MeshEstimator(CPU), Config().generate.truncation, BATCH)
@@ -94,7 +92,7 @@ def linked(looks: Tensor) -> float:
         first = {who: Persona(derive_seed(key, b"", who)) for who in range(len(looks))}
         tries = Audition(studio).choose(first, {who: look[None] for who, look in enumerate(looks)})
         guesses.append(load_likeness().guess(studio.styles([first[who].another(tries[who]) for who in first])))
-    away = torch.cdist(*guesses)
+    away = apart(guesses[0][:, None], guesses[1][None]).sum(2)
     others = away[~torch.eye(len(away), dtype=torch.bool)]
     return float((away.diagonal()[:, None] < others).float().mean())
 
@@ -119,14 +117,19 @@ def correlation(a: Tensor, b: Tensor) -> float:
 def main(folder: Path, count: int | None, drawn: int, ages: Path | None) -> None:
     """Measure with photographs in FOLDER."""
     anonymizer, recognizer = Anonymizer(Config()), Recognizer(CPU)
+    jury = Jury(recognizer, CPU)
     known = [person for person in people_in(folder, count) if person.gallery]
-    looks, one = people([person.probe for person in known], anonymizer, recognizer)
-    _, other = people([person.gallery for person in known if person.gallery], anonymizer, recognizer)
+    looks, one = people([person.probe for person in known], anonymizer, recognizer, jury)
+    _, other = people([person.gallery for person in known if person.gallery], anonymizer, recognizer, jury)
     looks = looks[looks.isfinite().all(1)]
-    told, measured = (torch.cdist(looks, faces) for faces in personas(drawn, recognizer))
-    alike = torch.tensor([correlation(*pair) for pair in zip(told, measured, strict=True)])
+    told, measured = (apart(looks[:, None], faces[None]) for faces in personas(drawn, jury))
+    alike = [
+        sum(correlation(*pair) for pair in zip(guesses, distances, strict=True)) / len(looks)
+        for guesses, distances in zip(told.unbind(2), measured.unbind(2), strict=True)
+    ]
     click.echo(f"{len(told)} people and {drawn} personas: guessed and measured distances to a person correlate by")
-    click.echo(f"{alike.mean():.2f}; of the guesses {(told >= UNLIKE).float().mean():.0%} are {UNLIKE} or more")
+    click.echo(f"{alike[0]:.2f} to dlib's, {alike[1]:.2f} to SFace;")
+    click.echo(f"of the guesses {(beyond(told, UNLIKE) >= 0).float().mean():.0%} are unlike to both")
     click.echo(
         f"two personas of one person, under two keys, are nearer than of two people in {linked(looks):.1%} of pairs"
     )
