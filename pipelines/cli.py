@@ -83,7 +83,7 @@ def main(context: click.Context, debug: bool) -> None:
       anonymizer run talk.mp4 -o safe.mp4    sound, length and every frame are kept
       anonymizer run photos/ -o safe/        a whole folder; its tree is kept
 
-    The first run downloads the networks, about 50 MB. A face that cannot be replaced is covered. Where something
+    The first run downloads the networks, about 160 MB. A face that cannot be replaced is covered. Where something
     goes wrong, nothing is written for that file, and the program says so. `anonymizer COMMAND --help` tells more.
     """
     context.obj = context.obj or load

@@ -2,9 +2,10 @@
 
 FOLDER holds two photographs of each person, as Labeled Faces in the Wild has them. The first ones are anonymized time
 and again, each time without one of the things that a new face takes from the real one, and compared with themselves
-("same") and with the other photographs ("other"). As hardly anybody is recognized, the chance that a pair of one person
-is nearer than a pair of strangers tells more than ranks: 50% is nothing, 100% is everything. What each thing buys is
-how near new faces are to the real ones: how their heads are held, how open their mouths are, how bright their skin is.
+("same") and with the other photographs ("other"). Two rows tell what new faces alone give away, and what all else:
+there the rest of the result is painted grey. As hardly anybody is recognized, the chance that a pair of one person is
+nearer than a pair of strangers tells more than ranks: 50% is nothing, 100% is everything. What each thing buys is how
+near new faces are to the real ones: how their heads are held, how open their mouths are, how bright their skin is.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig
-from anonymizer.face_model import features, load_face_model, measure_expression
+from anonymizer.face_model import OVAL, features, load_face_model, measure_expression
 from anonymizer.geometry import cut_patches, square_to_patch
 from anonymizer.light import NUMBERS
 from anonymizer.mesh import MeshEstimator
@@ -34,6 +36,8 @@ from pipelines.views import View, nearest
 MODEL = load_face_model()
 MIDDLE = 0.4  # side of what tells the brightness of a face, over that of its box
 Change = Callable[[Belief], Belief]
+Shown = Callable[[Frames, Tensor], Frames]
+GREY = 127
 Rows = list[NDArray[np.float64]]
 
 
@@ -77,19 +81,36 @@ def nothing(belief: Belief, usual: Tensor) -> Belief:
     return fixed(average, slice(None), usual)
 
 
+def outlined(frames: Frames, points: Tensor) -> Tensor:
+    """Which pixels ``(1, H, W)`` of a picture lie inside the outline of the mesh ``points (1, 468, 3)``."""
+    hull = cv2.convexHull(points[0, list(OVAL), :2].round().int().numpy())
+    return torch.from_numpy(cv2.fillConvexPoly(np.zeros(frames.size, np.uint8), hull, 1)).bool()[None]
+
+
+def without_face(frames: Frames, points: Tensor) -> Frames:
+    return replace(frames, pixels=frames.pixels.masked_fill(outlined(frames, points)[..., None], GREY))
+
+
+def without_surroundings(frames: Frames, points: Tensor) -> Frames:
+    return replace(frames, pixels=frames.pixels.masked_fill(~outlined(frames, points)[..., None], GREY))
+
+
 class Variant(NamedTuple):
-    """A way to anonymize: what is left out, and the settings."""
+    """A way to anonymize: what is left out, and the settings; and what of the result is shown."""
 
     without: str
     change: Change = lambda belief: belief
     settings: GenerateConfig = GenerateConfig(seed=1)
     audited: bool = True
+    shown: Shown = lambda frames, points: frames
 
 
 def variants(usual: Tensor) -> list[Variant]:
     """All of them; ``usual (LOOK,)`` is the average ``Belief.look``."""
     return [
         Variant("-"),
+        Variant("surroundings", shown=without_surroundings),
+        Variant("face", shown=without_face),
         Variant("audit", audited=False),
         Variant("pose", lambda belief: reshaped(belief, lambda shape: shape, frontal=True), audited=False),
         Variant("expression", lambda belief: reshaped(belief, neutral), audited=False),
@@ -122,10 +143,12 @@ class Lab:
             looks.append(belief.look[belief.usable])
         return torch.cat(looks).mean(0)
 
-    def look_at(self, frames: Frames, faces: Faces) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-        """Embeddings of one face, and its yaw, pitch, mouth and brightness."""
+    def look_at(
+        self, frames: Frames, faces: Faces, shown: Shown
+    ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+        """Embeddings of one face, as far as it is shown, and its yaw, pitch, mouth and brightness."""
         meshes = self._estimator.measure(frames, faces)
-        view = View(frames, replace(faces, landmarks=features(meshes.points)), meshes)
+        view = View(shown(frames, meshes.points), replace(faces, landmarks=features(meshes.points)), meshes)
         centre, side = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2, MIDDLE * faces.sizes.amax(1)
         to_patch = square_to_patch(centre, side, torch.zeros(1), 32)
         bright = 255 * cut_patches(frames.pixels, faces.frame, to_patch, 32).mean()
@@ -145,11 +168,12 @@ class Lab:
     ) -> tuple[list[Rows], Rows]:
         """Of photographs, as they are or anonymized: embeddings by recognizer, and what else is told."""
         anonymizer = self._anonymizer(variant) if variant else None
+        shown = (variant or Variant("")).shown
         embedded: list[Rows] = [[] for _ in self._recognizers]
         told = []
         for frames, face in zip(batches(paths, 1), faces, strict=True):
             done = anonymizer.stills(frames).frames if anonymizer else frames
-            vectors, numbers = self.look_at(done, face)
+            vectors, numbers = self.look_at(done, face, shown)
             for rows, vector in zip(embedded, vectors, strict=True):
                 rows.append(vector)
             told.append(numbers)
