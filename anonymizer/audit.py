@@ -38,21 +38,16 @@ from anonymizer.audition import CANDIDATES, Audition
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import SMALLEST, clearness
-from anonymizer.jury import Jury, apart, beyond
+from anonymizer.jury import Jury, apart, seen
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import to_crop_of, visible
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
-# distances, see ``jury.apart``, below which two faces are taken for one person; as generated people are more alike to
-# SFace than real ones, that is not the 1.13 of its makers, but what four in five pairs of a person are nearer than
-SAME = torch.tensor([0.6, 0.9])
-# the same for everybody else, as among many people somebody always is a little alike, and later on
-FAR_TOO_NEAR = torch.tensor([0.5, 0.65])
+SAME = 0.6  # distance, see ``jury.apart``, below which two faces are taken for one person
+FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
 TRIES = 8  # personas after the first one
-# distances below which another persona is tried though this one would do, at most so often: of the strangers of LFW
-# 30% are nearer than each
-UNLIKE, WISHES = torch.tensor([0.75, 1.3]), 3
+UNLIKE, WISHES = 0.75, 3  # distance below which another persona is tried though this one would do, at most so often
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 
@@ -77,7 +72,7 @@ class _Person:
         due: when the face is looked at again, in seconds; at once if that is None.
         worn: who is drawn.
         tries: personas after the first one.
-        best: the least alike of these, and how far that is, ``(2,)``.
+        best: the least alike of these, and how far that is.
         met: whether the real face could be told before a new one was shown.
         settled: whether a new one was shown.
     """
@@ -87,7 +82,7 @@ class _Person:
     due: Fraction | None = None
     worn: Persona | None = None
     tries: int = 0
-    best: tuple[Tensor, Persona] | None = None
+    best: tuple[float, Persona] | None = None
     met: bool = False
     settled: bool = False
 
@@ -204,7 +199,7 @@ class Audit:
         person = self._people[who]
         if self._is_settled(person) or person.tries >= TRIES:
             return False
-        if self.troupe is None and person.tries == WISHES and person.best and beyond(person.best[0], SAME) >= 0:
+        if self.troupe is None and person.tries == WISHES and person.best and person.best[0] >= SAME:
             person.tries, person.worn = TRIES, person.best[1]
             return True
         person.tries, person.worn = person.tries + 1, None
@@ -222,19 +217,18 @@ class Audit:
         found, figures = set(), AuditFigures(by_recognizer=len(faces))
         for person, who, embedding, frame in zip(known, faces.tracks.tolist(), new, faces.frame.tolist(), strict=True):
             own, other = self._nearest(who, self._scene(frame), embedding)
-            others_fit = beyond(other, FAR_TOO_NEAR) >= 0
-            if others_fit and person.worn and _is_less_alike(own, person.best):
+            if other >= FAR_TOO_NEAR and person.worn and own > (person.best[0] if person.best else 0):
                 person.best = own, person.worn
-            if not others_fit or beyond(own, self._limit(person)) < 0:
+            if own < self._limit(person) or other < FAR_TOO_NEAR:
                 found.add(who)
             else:
-                figures += AuditFigures(nearest_own=float(own[0]), nearest_other=float(other[0]))
-                clear = bool(embedding.isfinite().all()) and person.real is not None
+                figures += AuditFigures(nearest_own=own, nearest_other=other)
+                clear = bool(seen(embedding[None])) and person.real is not None
                 person.due = frames.times[frame] + (EVERY if clear else SOON)
         return found, figures
 
-    def _limit(self, person: _Person) -> Tensor:
-        """The distances ``(2,)`` to the real face below which a new one is refused."""
+    def _limit(self, person: _Person) -> float:
+        """The distance to the real face below which a new one is refused."""
         if self._is_settled(person):
             return FAR_TOO_NEAR
         return UNLIKE if self.troupe is None and person.tries <= WISHES else SAME
@@ -244,7 +238,7 @@ class Audit:
         if not len(faces):
             return []
         embeddings = self._jury.embed(frames, faces)
-        told = embeddings.isfinite().all(1).tolist()
+        told = seen(embeddings).tolist()
         for who, frame, real, known in zip(faces.tracks.tolist(), faces.frame.tolist(), embeddings, told, strict=True):
             if known:
                 self._people[who].scene, self._people[who].real = self._scene(frame), real
@@ -261,21 +255,14 @@ class Audit:
         now = [due is None or time >= due for due, time in zip(dues, times, strict=True)]
         return _clearest(faces, made & torch.tensor(now, dtype=torch.bool))
 
-    def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[Tensor, Tensor]:
-        """How near a new face ``(256,)`` is to the real one, and to others of the scene, each ``(2,)``.
-
-        It is ``inf`` where nobody knows.
-        """
-        own = others = torch.full_like(apart(new, new), inf)
-        for other, person in self._people.items() if new.isfinite().all() else ():
+    def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[float, float]:
+        """How near a new face ``(256,)`` is to the real one, and to others of the scene; ``inf`` if nobody knows."""
+        own, others = inf, inf
+        for other, person in self._people.items() if seen(new[None]) else ():
             if person.real is not None and person.scene == scene:
-                far = apart(new, person.real)
-                own, others = (far, others) if other == who else (own, torch.minimum(others, far))
+                distance = float(apart(new, person.real))
+                own, others = (distance, others) if other == who else (own, min(others, distance))
         return own, others
-
-
-def _is_less_alike(far: Tensor, best: tuple[Tensor, Persona] | None) -> bool:
-    return best is None or bool(beyond(far, UNLIKE) > beyond(best[0], UNLIKE))
 
 
 def _clearest(faces: Faces, which: Tensor) -> Tensor:

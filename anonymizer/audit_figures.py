@@ -16,8 +16,8 @@ class AuditFigures:
         by_detail: generated faces of which details were held against the real one.
         by_recognizer: those of which the recognizers were asked, too.
         redrawn: personas that were refused, and in whose place another one was drawn.
-        nearest_own: least distance of embeddings of dlib's recognizer, of the new faces that it let through, to the
-            real face of the same person; ``inf`` if none was measured.
+        nearest_own: least distance, see ``jury.apart``, of the new faces that it let through, to the real face of the
+            same person; ``inf`` if none was measured.
         nearest_other: the same to the real face of anybody else in the picture or video.
     """
 

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from anonymizer.generate.base import Persona
-from anonymizer.generate.likeness import load_likeness, normalized
+from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.personas import Studio
-from anonymizer.jury import apart, beyond
+from anonymizer.jury import EMBEDDING, normalized
 
-# distances of embeddings of length 1 from which a persona is unlike a person to each recognizer of the ``jury``
-UNLIKE = torch.tensor([0.54, 1.37])
+# distances of embeddings of length 1 from which a persona is unlike a person, by how many numbers are known of that: to
+# both of the ``jury``, or to dlib's recognizer alone
+UNLIKE = {2 * EMBEDDING: torch.tensor([0.54, 1.37]), EMBEDDING: torch.tensor([0.56])}
 CANDIDATES = 8  # personas of whom one is chosen
 
 
@@ -51,5 +52,13 @@ class Audition:
                 break
             tried = [personas[who].another(tries) for who in left]
             for who, guess in zip(left, self._likeness.guess(self._studio.styles(tried)), strict=True):
-                away[who].append(float(beyond(apart(guess, normalized(views[who])), UNLIKE).amin()))
+                away[who].append(float(beyond(guess, normalized(views[who])).amin()))
         return {who: distances.index(max(distances)) for who, distances in away.items()}
+
+
+def beyond(guesses: Tensor, views: Tensor) -> Tensor:
+    """By how much personas who look like ``guesses (..., 256)`` are further from ``views``, ``(..., 256)`` or ``(...,
+    128)``, than ``UNLIKE``, to whoever finds them most alike: ``(...)``.
+    """
+    numbers = views.shape[-1]
+    return ((views - guesses[..., :numbers]).unflatten(-1, (-1, EMBEDDING)).norm(dim=-1) - UNLIKE[numbers]).amin(-1)

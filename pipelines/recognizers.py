@@ -21,6 +21,7 @@ from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.errors import WeightsError
 from anonymizer.face_model import features
+from anonymizer.jury import ARCFACE
 from anonymizer.trust import PRESENCE
 from pipelines.views import View
 
@@ -32,8 +33,6 @@ FACENET_SIZE, FACENET_MARGIN = 160, 0.1  # pixels; what is added to the box of a
 FACENET_FILE = "20180402-114759-vggface2.pt"
 FACENET_FETCH = "python -c 'import facenet_pytorch as f; f.InceptionResnetV1(pretrained=\"vggface2\")'"
 ARCFACE_SIZE = 112
-# where ArcFace and its kin want the five landmarks (https://arxiv.org/abs/1801.07698)
-ARCFACE = torch.tensor([[38.79, 52.2], [74.03, 52.0], [56.53, 72.24], [42.05, 92.87], [71.23, 92.7]])
 SCALES = {
     "(x - 127.5) / 127.5": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "ImageNet's mean and deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

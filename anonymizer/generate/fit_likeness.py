@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from anonymizer.face_model import features
-from anonymizer.generate.likeness import Likeness, normalized
+from anonymizer.generate.likeness import Likeness
 from anonymizer.generate.personas import AT_REST, SKETCH, Order, Studio, stills, whole_pictures
 from anonymizer.generate.sample_portraits import BATCH, KEPT, TRUNCATION, order
 from anonymizer.generate.training import Samples, collect
 from anonymizer.identity import Recognizer
-from anonymizer.jury import Jury, apart
+from anonymizer.jury import EMBEDDING, Jury, normalized
 from anonymizer.mesh import MeshEstimator
 
 RIDGE = 40.0
@@ -52,7 +52,7 @@ def held_out(styles: Tensor, embeddings: Tensor) -> list[float]:
     left_out = torch.arange(len(styles)) % LEFT_OUT == 0
     likeness, strangers = fit(styles[~left_out], embeddings[~left_out]), embeddings[~left_out][:400]
     guessed, measured = (
-        apart(strangers[:, None], others[None])  # (400, N, 2)
+        (strangers[:, None] - others).unflatten(2, (-1, EMBEDDING)).norm(dim=3)  # (400, N, 2)
         for others in (likeness.guess(styles[left_out]), embeddings[left_out])
     )
     pairs = torch.stack([guessed, measured], dim=2).transpose(1, 3)  # (400, 2, 2, N)

@@ -11,10 +11,9 @@ from functools import cache
 from importlib.resources import files
 
 import safetensors.torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from anonymizer.networks.dlib_resnet import EMBEDDING
+from anonymizer.jury import normalized
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +33,6 @@ class Likeness:
     def guess(self, styles: Tensor) -> Tensor:
         """Embeddings ``(N, 256)``, each half of length 1, of portraits at rest in ``styles (N, 512)``."""
         return normalized((styles - self.mean) @ self.slopes + self.usual)
-
-
-def normalized(embeddings: Tensor) -> Tensor:
-    """``(N, 256)``, or ``(N, 128)``, those of each recognizer brought to length 1."""
-    return F.normalize(embeddings.unflatten(1, (-1, EMBEDDING)), dim=2).flatten(1)
 
 
 @cache
