@@ -150,7 +150,7 @@ def _audit(inputs: list[Report]) -> Iterator[tuple[str, str]]:
     total = sum((AuditFigures.of(entry["audit"]) for entry in inputs if "audit" in entry), NOTHING)
     if total != NOTHING:
         yield "new faces held against the real ones by detail", _number(total.by_detail)
-        yield "by the recognizer", _number(total.by_recognizer)
+        yield "by the recognizers", _number(total.by_recognizer)
         yield "personas drawn anew", _number(total.redrawn)
         for whose, distance in (("the real face", total.nearest_own), ("another real face", total.nearest_other)):
             yield f"least distance that was let through to {whose}", f"{distance:.3f}" if isfinite(distance) else "–"

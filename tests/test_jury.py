@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import cv2
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from anonymizer import Anonymizer, Config, Frames, GenerateConfig
+from anonymizer import Anonymizer, Config, Frames, GenerateConfig, weights
 from anonymizer.identity import Recognizer
 from anonymizer.jury import AT_SAME, STEP, Jury, apart
 
@@ -50,6 +53,22 @@ def test_both_know_a_face_again_that_is_lit_otherwise(jury: Jury, views: dict[in
         away = torch.cdist(half[:2], half[2:])
         assert away.diagonal().max() < away[[0, 1], [1, 0]].min()
     assert (embeddings[:, 128:].norm(dim=1) - 1).abs().max() < 1e-5
+
+
+def test_faces_are_fed_to_sface_as_its_makers_do(jury: Jury, views: dict[int, list[Tensor]]) -> None:
+    """Cut out by OpenCV, as its ``FaceRecognizerSF.alignCrop`` does, and fed in the order red, green, blue."""
+    frames = Frames(next(iter(views.values()))[0][None], (Fraction(0),))
+    faces = Anonymizer(Config(generate=GenerateConfig(method="solid"))).inspect(frames)
+    places = np.array(
+        [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+    )
+    to_chip, _ = cv2.estimateAffinePartial2D(faces.landmarks[0].numpy(), places, method=cv2.LMEDS)
+    chip = torch.from_numpy(cv2.warpAffine(frames.pixels[0].numpy(), to_chip, (112, 112)))
+    chips = torch.stack([chip, chip.flip(2), chip.roll(8, 0)]).permute(0, 3, 1, 2) / 255  # right, and twice wrong
+    wanted = F.normalize(weights.load("sface")(chips), dim=1)
+    right, *wrong = (jury.embed(frames, faces)[:, 128:] - wanted).norm(dim=1).tolist()
+    assert right < 0.2
+    assert min(wrong) > 0.4
 
 
 def test_neither_says_anything_where_too_little_is_to_be_seen(jury: Jury, picture: Tensor) -> None:
