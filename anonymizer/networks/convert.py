@@ -1,8 +1,9 @@
 """Reads the parameters of the networks out of the files they were published in.
 
 Each function takes the published file and the module that is to be filled, and returns the module's state dict.
-OpenVINO reads ONNX (but for one file, see ``sface``), TFLite and its own IR alike; there, constants are found by the names they have in the published
-file, or by following the data to the named outputs, never by the order in which OpenVINO lists them.
+OpenVINO reads ONNX (but for one file, see ``sface``), TFLite and its own IR alike; there, constants are found by the
+names they have in the published file, or by following the data to the named outputs, never by the order in which
+OpenVINO lists them.
 
 Functions raise ValueError, LookupError, RuntimeError or AttributeError where a file is not as expected.
 """
