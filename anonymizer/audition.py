@@ -4,7 +4,7 @@ Of the personas to whom a seed leads, the first one is taken whose looks at rest
 are unlike all that is known of the person. So the choice depends on no picture that is made.
 
 Such a guess tells only roughly how far the face will be that is made, with other hair, light, pose and expression: the
-``audit`` looks at that. The limits are such that a quarter of all personas pass both (``tests/bench/auditions.py``), so
+``audit`` looks at that. The limits are such that a quarter of all personas pass (``tests/bench/auditions.py``), so
 that whoever could tell the style of a persona would learn two bits of who is hidden by each choice, or three where
 nobody passes, and the least alike of eight is taken.
 """
