@@ -14,9 +14,8 @@ from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames
 from anonymizer.identity import PLAIN, Recognizer
-from anonymizer.networks.sface import SIZE
+from anonymizer.networks.sface import EMBEDDING, SIZE  # dlib's embeddings are as long
 
-EMBEDDING = 128  # numbers of each of the two
 # where ArcFace and its kin want the five landmarks (https://arxiv.org/abs/1801.07698), between corners of pixels
 ARCFACE = torch.tensor([[38.79, 52.2], [74.03, 52.0], [56.53, 72.24], [42.05, 92.87], [71.23, 92.7]])
 # SFace's distance in place of dlib's 0.6, and what there is as much as 1 more here. In place of 0.75 it is then 1.3; of

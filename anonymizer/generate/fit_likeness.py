@@ -1,6 +1,6 @@
 """Fits how embeddings are guessed from styles: ``generate/likeness.safetensors``.
 
-``python -m anonymizer.generate.fit_likeness PORTRAITS.safetensors`` draws portraits, about six a second on a CPU with
+``python -m anonymizer.generate.fit_likeness PORTRAITS.safetensors`` draws portraits, about four a second on a CPU with
 two cores; run it again to go on. Prints how well distances to strangers are guessed, on portraits that were left out.
 """
 
