@@ -19,7 +19,7 @@ from torch import Tensor
 from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.personas import Studio
-from anonymizer.jury import EMBEDDING, normalized
+from anonymizer.jury import EMBEDDING, distances, normalized
 
 # distances of embeddings of length 1 from which a persona is unlike a person, by how many numbers are known of that: to
 # both of the ``jury``, or to dlib's recognizer alone
@@ -47,13 +47,13 @@ class Audition:
         """
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
-            left = [who for who, distances in away.items() if max(distances, default=-1.0) < 0]
+            left = [who for who, margins in away.items() if max(margins, default=-1.0) < 0]
             if not left:
                 break
             tried = [personas[who].another(tries) for who in left]
             for who, guess in zip(left, self._likeness.guess(self._studio.styles(tried)), strict=True):
                 away[who].append(float(beyond(guess, normalized(views[who])).amin()))
-        return {who: distances.index(max(distances)) for who, distances in away.items()}
+        return {who: margins.index(max(margins)) for who, margins in away.items()}
 
 
 def beyond(guesses: Tensor, views: Tensor) -> Tensor:
@@ -61,4 +61,4 @@ def beyond(guesses: Tensor, views: Tensor) -> Tensor:
     128)``, than ``UNLIKE``, to whoever finds them most alike: ``(...)``.
     """
     numbers = views.shape[-1]
-    return ((views - guesses[..., :numbers]).unflatten(-1, (-1, EMBEDDING)).norm(dim=-1) - UNLIKE[numbers]).amin(-1)
+    return (distances(views, guesses[..., :numbers]) - UNLIKE[numbers]).amin(-1)

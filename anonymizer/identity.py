@@ -82,11 +82,11 @@ def clearness(faces: Faces) -> Tensor:
     return (TURNED - away / (TEMPLATE[1] - TEMPLATE[0]).norm()).clamp(min=0) * clear
 
 
-def to_chip(landmarks: Tensor) -> Tensor:
-    """Maps ``(N, 2, 3)`` that take frames with ``landmarks (N, 5, 2)`` to chips of ``SIZE``, upright from brows to
-    chin.
+def to_chip(landmarks: Tensor, template: Tensor = TEMPLATE) -> Tensor:
+    """Maps ``(N, 2, 3)`` that take frames with ``landmarks (N, 5, 2)`` to chips in which these lie as in ``template (5,
+    2)``: by default to those of ``SIZE``, upright from brows to chin.
     """
-    rotation, scale, shift = geometry.fit_similarity(landmarks, TEMPLATE.expand(len(landmarks), -1, -1), torch.ones(5))
+    rotation, scale, shift = geometry.fit_similarity(landmarks, template.expand(len(landmarks), -1, -1), torch.ones(5))
     return torch.cat([scale[:, None, None] * rotation, shift[:, :, None]], dim=2)
 
 

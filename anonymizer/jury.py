@@ -13,7 +13,7 @@ from torch import Tensor
 from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames
-from anonymizer.identity import PLAIN, Recognizer
+from anonymizer.identity import PLAIN, Recognizer, to_chip
 from anonymizer.networks.sface import EMBEDDING, SIZE  # dlib's embeddings are as long
 
 # where ArcFace and its kin want the five landmarks (https://arxiv.org/abs/1801.07698), between corners of pixels
@@ -44,10 +44,7 @@ class Jury:
         first = self._dlib.embed(frames, faces, PLAIN)
         other, rows = torch.full((len(faces), EMBEDDING), torch.nan), first.isfinite().all(1).nonzero()[:, 0]
         if len(rows):
-            rotation, scale, shift = geometry.fit_similarity(
-                faces.landmarks[rows], ARCFACE.expand(len(rows), -1, -1), torch.ones(5)
-            )
-            upright = torch.cat([scale[:, None, None] * rotation, shift[:, :, None]], dim=2)
+            upright = to_chip(faces.landmarks[rows], ARCFACE)
             chips = geometry.cut_patches(frames.pixels, faces.frame[rows], upright, SIZE)
             other[rows] = F.normalize(self._sface(chips).cpu(), dim=1)
         return torch.cat([first, other], dim=1)
@@ -58,12 +55,17 @@ def seen(embeddings: Tensor) -> Tensor:
     return embeddings[:, :EMBEDDING].isfinite().all(1)
 
 
+def distances(one: Tensor, other: Tensor) -> Tensor:
+    """Of embeddings ``(..., 256)``, or ``(..., 128)``, to each recognizer: ``(..., 2)``, or ``(..., 1)``."""
+    return (one - other).unflatten(-1, (-1, EMBEDDING)).norm(dim=-1)
+
+
 def apart(new: Tensor, real: Tensor) -> Tensor:
     """How far faces ``(..., 256)`` are from each other, ``(...)``, to whoever of the two finds them more alike.
 
     On the scale of dlib's recognizer, which takes faces nearer than 0.6 for one person. 0 where that cannot be told.
     """
-    dlib, sface = (new - real).unflatten(-1, (-1, EMBEDDING)).norm(dim=-1).unbind(-1)
+    dlib, sface = distances(new, real).unbind(-1)
     return torch.minimum(dlib, 0.6 + (sface - AT_SAME) / STEP).nan_to_num(0.0)
 
 

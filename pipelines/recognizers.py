@@ -21,6 +21,7 @@ from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.errors import WeightsError
 from anonymizer.face_model import features
+from anonymizer.identity import to_chip
 from anonymizer.jury import ARCFACE
 from anonymizer.trust import PRESENCE
 from pipelines.views import View
@@ -149,9 +150,7 @@ class Onnx:
             return np.zeros((0, self._size))
         sure = view.meshes.presence >= PRESENCE  # people are told apart better by its landmarks than by the detector's
         landmarks = features(view.meshes.points).where(sure[:, None, None], view.faces.landmarks)
-        fitted = geometry.fit_similarity(landmarks, ARCFACE.expand(len(landmarks), -1, -1), torch.ones(5))
-        rotation, scale, shift = fitted
-        to_patch = torch.cat([scale[:, None, None] * rotation, shift[:, :, None]], dim=2)
+        to_patch = to_chip(landmarks, ARCFACE)
         chips = geometry.cut_patches(view.frames.pixels, view.faces.frame, to_patch, ARCFACE_SIZE).cpu()
         given = (chips - self._mean) / self._deviation
         both = self._run(given) + self._run(given.flip(3))

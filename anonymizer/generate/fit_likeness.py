@@ -21,7 +21,7 @@ from anonymizer.generate.personas import AT_REST, SKETCH, Order, Studio, stills,
 from anonymizer.generate.sample_portraits import BATCH, KEPT, TRUNCATION, order
 from anonymizer.generate.training import Samples, collect
 from anonymizer.identity import Recognizer
-from anonymizer.jury import EMBEDDING, Jury, normalized
+from anonymizer.jury import Jury, distances, normalized
 from anonymizer.mesh import MeshEstimator
 
 RIDGE = 40.0
@@ -52,7 +52,7 @@ def held_out(styles: Tensor, embeddings: Tensor) -> list[float]:
     left_out = torch.arange(len(styles)) % LEFT_OUT == 0
     likeness, strangers = fit(styles[~left_out], embeddings[~left_out]), embeddings[~left_out][:400]
     guessed, measured = (
-        (strangers[:, None] - others).unflatten(2, (-1, EMBEDDING)).norm(dim=3)  # (400, N, 2)
+        distances(strangers[:, None], others)  # (400, N, 2)
         for others in (likeness.guess(styles[left_out]), embeddings[left_out])
     )
     pairs = torch.stack([guessed, measured], dim=2).transpose(1, 3)  # (400, 2, 2, N)

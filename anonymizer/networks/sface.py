@@ -1,4 +1,4 @@
-"""SFace: a face recognizer of another kind than dlib's, with other layers, another loss and other faces to learn from.
+"""SFace: a face recognizer of another kind than dlib's, with other layers and another loss.
 
 Yaoyao Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021,
 https://arxiv.org/abs/2205.12010, as published in OpenCV's model zoo: MobileNet (https://arxiv.org/abs/1704.04861) for

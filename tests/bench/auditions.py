@@ -30,7 +30,7 @@ from anonymizer.generate.looks import Gender, Look
 from anonymizer.generate.personas import SKETCH, Studio, stills, whole_pictures
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import Recognizer
-from anonymizer.jury import EMBEDDING, Jury, normalized
+from anonymizer.jury import EMBEDDING, Jury, distances, normalized
 from anonymizer.mesh import MeshEstimator
 from anonymizer.traits import CERTAIN, TRAITS, TraitReader
 from pipelines.identities import batches, people_in
@@ -82,11 +82,6 @@ def personas(count: int, jury: Jury) -> tuple[Tensor, Tensor]:
     return torch.cat(guessed), torch.cat(drawn)
 
 
-def far(one: Tensor, other: Tensor) -> Tensor:
-    """Distances of ``(M, 256)`` from ``(N, 256)`` to each of the two: ``(M, N, 2)``."""
-    return (one[:, None] - other).unflatten(2, (-1, EMBEDDING)).norm(dim=3)
-
-
 def linked(looks: Tensor) -> float:
     """Of people ``(P, 256)`` who have personas under two keys, whoever they are: the chance that the one is guessed to
     be nearer to the other one than to that of somebody else; 0.5 if nothing is told.
@@ -97,7 +92,7 @@ def linked(looks: Tensor) -> float:
         first = {who: Persona(derive_seed(key, b"", who)) for who in range(len(looks))}
         tries = Audition(studio).choose(first, {who: look[None, :EMBEDDING] for who, look in enumerate(looks)})
         guesses.append(load_likeness().guess(studio.styles([first[who].another(tries[who]) for who in first])))
-    away = far(*guesses).sum(2)
+    away = distances(guesses[0][:, None], guesses[1]).sum(2)
     others = away[~torch.eye(len(away), dtype=torch.bool)]
     return float((away.diagonal()[:, None] < others).float().mean())
 
@@ -128,10 +123,10 @@ def main(folder: Path, count: int | None, drawn: int, ages: Path | None) -> None
     _, other = people([person.gallery for person in known if person.gallery], anonymizer, recognizer, jury)
     looks = looks[looks.isfinite().all(1)]
     guessed, shown = personas(drawn, jury)
-    told, measured = far(looks, guessed), far(looks, shown)
+    told, measured = (distances(looks[:, None], faces) for faces in (guessed, shown))
     alike = [
-        sum(correlation(*pair) for pair in zip(guesses, distances, strict=True)) / len(looks)
-        for guesses, distances in zip(told.unbind(2), measured.unbind(2), strict=True)
+        sum(correlation(*pair) for pair in zip(guesses, found, strict=True)) / len(looks)
+        for guesses, found in zip(told.unbind(2), measured.unbind(2), strict=True)
     ]
     click.echo(f"{len(told)} people and {drawn} personas: guessed and measured distances to a person correlate by")
     click.echo(f"{alike[0]:.2f} to dlib's, {alike[1]:.2f} to SFace;")
