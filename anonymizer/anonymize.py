@@ -39,7 +39,7 @@ from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import digest
 from anonymizer.generate.steady import Steady
 from anonymizer.generate.synthetic import Synthetic
-from anonymizer.identity import CROPS, Recognizer
+from anonymizer.identity import CROPS, PLAIN, Recognizer
 from anonymizer.jury import Jury
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer, keep_light
@@ -105,18 +105,19 @@ class Anonymizer:
         generates = self.config.generate.method == "generate"
         estimator = MeshEstimator(self.device) if generates else None
         self._observer = self._make_observer(estimator) if estimator else None
-        crops = CROPS if subjects or consents else CROPS[:1]
-        self._recognizer = Recognizer(self.device, crops) if generates or consents else None
-        self._jury = Jury(self._recognizer, self.device) if generates and audited and self._recognizer else None
+        recognizer = Recognizer(self.device) if generates or consents else None
+        crops = CROPS if subjects or consents else PLAIN
+        self._jury = Jury(recognizer, self.device, crops) if recognizer else None
         match = self.config.generate.match
-        self._reader = TraitReader(match, self._recognizer) if generates and match and self._recognizer else None
+        self._reader = TraitReader(match, recognizer) if generates and match and recognizer else None
         generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, estimator, self.batch_size
         )
         self._painter = Painter(generator, self._clock)
+        self._audited = audited and generates
         seed, count = self.config.generate.seed, self.config.generate.personas
         self._secret = secrets.randbits(63) if seed is None else seed
-        self._audition = Audition(generator.studio) if audited and isinstance(generator, Synthetic) else None
+        self._audition = Audition(generator.studio) if self._audited and isinstance(generator, Synthetic) else None
         self._director = Director(self._secret, count, subjects, self._audition)
         if len(self._director.few) != (count or 0):
             raise ConfigError("the subjects have not as many personas as the settings say")
@@ -192,7 +193,7 @@ class Anonymizer:
     def foresee(self, batches: Iterable[Frames]) -> Foreseen:
         """Look at all of a video before any of it is rendered, to know who its people are; see ``stream``."""
         people = People()
-        watch = Watch(self.consents, self._recognizer) if self.consents and self._recognizer else None
+        watch = Watch(self.consents, self._jury) if self.consents and self._jury else None
         found, watched, source = look_at(self.track(batches, people), watch)
         others, kept = set_apart(found, watched.tracks)
         # whose face stays at times is no subject: that would tell whose persona it is in other files
@@ -209,7 +210,7 @@ class Anonymizer:
     ) -> Iterator[tuple[Frames, Faces]]:
         """The first half of ``stream``: each batch with the faces in it, which are numbered; see ``track.follow``."""
         uploaded = (self._upload(batch) for batch in batches)
-        tracks = follow(uploaded, self._detector, self.config, self._recognizer, self._reader, people, lead)
+        tracks = follow(uploaded, self._detector, self.config, self._jury, self._reader, people, lead)
         return self._timed(tracks, "detect and track")
 
     def render(
@@ -278,17 +279,17 @@ class Anonymizer:
         stays = torch.tensor([is_kept(judgment) for judgment in judged], dtype=torch.bool)
         belief = self._observe(frames, found[~stays])
         looks = self._reader.read(frames, belief.faces) if self._reader else [UNKNOWN] * len(belief.faces)
-        personas, troupe = self._director.pictures(self._recognizer, frames, belief.faces, looks)
+        personas, troupe = self._director.pictures(self._jury, frames, belief.faces, looks)
         audit = self._audit(moving=False, troupe=troupe)
         done = cover(self._painter.replace(frames, belief, personas, kept=found[stays], audit=audit), missed)
         return replace(done, decisions=tuple(Decision(judgment) for judgment in judged if judgment))
 
     def _judged(self, frames: Frames, faces: Faces) -> list[Judgment | None]:
         """Which faces of independent pictures are of somebody who consented."""
-        if not self.consents or not self._recognizer:
+        if not self.consents or not self._jury:
             return [None] * len(faces)
         with self._clock("recognize"):
-            return judge_pictures(self.consents, self._recognizer, frames, faces, faces.seen)
+            return judge_pictures(self.consents, self._jury, frames, faces, faces.seen)
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
         return ((frames, self._observe(frames, faces)) for frames, faces in found)
@@ -298,7 +299,7 @@ class Anonymizer:
             return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
     def _audit(self, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None) -> Audit | None:
-        if not self._jury:
+        if not self._jury or not self._audited:
             return None
         lasting |= self.subjects is not None
         return Audit(self._jury, moving=moving, lasting=lasting, troupe=troupe, audition=self._audition)

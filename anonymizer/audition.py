@@ -19,11 +19,10 @@ from torch import Tensor
 from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.personas import Studio
-from anonymizer.jury import EMBEDDING, distances, normalized
+from anonymizer.jury import distances, normalized
 
-# distances of embeddings of length 1 from which a persona is unlike a person, by how many numbers are known of that: to
-# both of the ``jury``, or to dlib's recognizer alone
-UNLIKE = {2 * EMBEDDING: torch.tensor([0.54, 1.37]), EMBEDDING: torch.tensor([0.56])}
+# distances of embeddings of length 1 from which a persona is unlike a person to each of the ``jury``
+UNLIKE = torch.tensor([0.54, 1.37])
 CANDIDATES = 8  # personas of whom one is chosen
 
 
@@ -42,8 +41,7 @@ class Audition:
 
         Args:
             personas: by person, with whom the tries begin; see ``Persona.another``.
-            views: by person, embeddings ``(K, 256)`` of the real face, of any length; or only those of dlib's
-                recognizer ``(K, 128)``.
+            views: by person, embeddings ``(K, 256)`` of the real face, of any length.
         """
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
@@ -57,8 +55,7 @@ class Audition:
 
 
 def beyond(guesses: Tensor, views: Tensor) -> Tensor:
-    """By how much personas who look like ``guesses (..., 256)`` are further from ``views``, ``(..., 256)`` or ``(...,
-    128)``, than ``UNLIKE``, to whoever finds them most alike: ``(...)``.
+    """By how much personas who look like ``guesses (..., 256)`` are further from ``views (..., 256)`` than ``UNLIKE``,
+    to whoever finds them most alike: ``(...)``.
     """
-    numbers = views.shape[-1]
-    return (distances(views, guesses[..., :numbers]) - UNLIKE[numbers]).amin(-1)
+    return (distances(views, guesses) - UNLIKE).amin(-1)

@@ -13,7 +13,7 @@ from anonymizer.foreseen import Found
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import derive_seed, digest
-from anonymizer.identity import Recognizer
+from anonymizer.jury import Jury
 from anonymizer.people import People
 from anonymizer.subjects import Casting, cast_stills
 from anonymizer.traits import UNKNOWN
@@ -37,15 +37,15 @@ class Director:
         self.few = subjects.personas if subjects else draw(secret, count)
 
     def pictures(
-        self, recognizer: Recognizer | None, frames: Frames, faces: Faces, looks: Sequence[Look]
+        self, jury: Jury | None, frames: Frames, faces: Faces, looks: Sequence[Look]
     ) -> tuple[list[Persona], Troupe | None]:
         """Of all faces of independent pictures, row by row, and who has them if they are few.
 
         With which one of these each picture begins is drawn from the secret; those that are known come first.
         """
         known: dict[int, Persona] = {}
-        if self._subjects and recognizer:
-            known = cast_stills(self._subjects, self._audition, recognizer, frames, faces, looks)
+        if self._subjects and jury:
+            known = cast_stills(self._subjects, self._audition, jury, frames, faces, looks)
         sources = [digest(picture) for picture in frames.pixels]
         places = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         rows = list(enumerate(zip(faces.frame.tolist(), places, looks, strict=True)))

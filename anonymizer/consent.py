@@ -21,15 +21,15 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer.batches import Faces, Frames
-from anonymizer.identity import Recognizer, clearness
+from anonymizer.identity import clearness
+from anonymizer.jury import Jury
 
-LINK = 0.28  # distance of two embeddings of length 1 below which they may be of one person
-MARGIN = 0.06  # by which all others must be further away
-NEAR = 0.36  # distance below which it is told who was nearest
+LINK = 0.66  # distance of two views, see ``Jury.views``, below which they may be of one person
+MARGIN = 0.08  # by which all others must be further away
+NEAR = 0.78  # distance below which it is told who was nearest
 
 
 class Verdict(StrEnum):
@@ -67,7 +67,7 @@ class Decision(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Somebody who consented, for ever or up to the day before ``until``; ``views (K, 128)`` are embeddings."""
+    """Somebody who consented, for ever or up to the day before ``until``; ``views (K, 256)``, see ``Jury``."""
 
     name: str
     until: datetime.date | None
@@ -88,23 +88,22 @@ class Consents:
     people: tuple[Person, ...]
     today: Callable[[], datetime.date] = datetime.date.today
 
-    def judge(self, embeddings: Tensor, clear: Tensor) -> list[Judgment | None]:
+    def judge(self, views: Tensor, clear: Tensor) -> list[Judgment | None]:
         """Whose faces these are, of one picture, all of them.
 
         Args:
-            embeddings: ``(N, 128)``, NaN where too little is to be seen.
+            views: ``(N, 256)``, NaN where too little is to be seen.
             clear: ``(N,)`` bool, which faces may stay; the others only put them in doubt.
 
         Returns:
             row by row; None where nobody is ``NEAR``.
         """
-        away, today = self._away(embeddings), self.today()
+        away, today = self._away(views), self.today()
         return [self._judge(row, away, bool(clear[row]), today) for row in range(len(away))]
 
-    def _away(self, embeddings: Tensor) -> Tensor:
-        """How far faces are from people, each from the nearest of the views: ``(N, P)``."""
-        faces = F.normalize(embeddings, dim=1)
-        known = [F.normalize(person.views, dim=1) for person in self.people]
+    def _away(self, faces: Tensor) -> Tensor:
+        """How far views of faces are from people, each from the nearest of theirs: ``(N, P)``."""
+        known = [person.views for person in self.people]
         apart = [torch.cdist(faces, views, compute_mode="donot_use_mm_for_euclid_dist").amin(1) for views in known]
         return torch.stack(apart, dim=1).nan_to_num(torch.inf)
 
@@ -131,9 +130,7 @@ def has_expired(until: datetime.date | None, today: datetime.date) -> bool:
     return until is not None and today >= until
 
 
-def judge_pictures(
-    consents: Consents, recognizer: Recognizer, frames: Frames, faces: Faces, seen: Tensor
-) -> list[Judgment | None]:
+def judge_pictures(consents: Consents, jury: Jury, frames: Frames, faces: Faces, seen: Tensor) -> list[Judgment | None]:
     """Whose faces these are, row by row; each picture on its own.
 
     Args:
@@ -143,10 +140,10 @@ def judge_pictures(
     judged: list[Judgment | None] = [None] * len(faces)
     if not len(faces):
         return judged
-    embeddings, clear = recognizer.embed(frames, faces), (clearness(faces) > 0) & seen
+    views, clear = jury.views(frames, faces), (clearness(faces) > 0) & seen
     for frame in faces.frame.unique().tolist():
         rows = (faces.frame == frame).nonzero()[:, 0]
-        for row, judgment in zip(rows.tolist(), consents.judge(embeddings[rows], clear[rows]), strict=True):
+        for row, judgment in zip(rows.tolist(), consents.judge(views[rows], clear[rows]), strict=True):
             judged[row] = judgment
     return judged
 

@@ -6,6 +6,8 @@ those of ``subjects``, which a user has asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,17 +25,9 @@ DETAIL = 0.015  # contrast, from 0 to 1, of what is a tenth of a face large: blu
 TEMPLATE = torch.tensor([[47.40, 49.42], [102.29, 48.56], [74.04, 79.91], [53.23, 101.41], [97.20, 101.37]])
 
 
-def _crop(scale: float, side: float) -> Tensor:
-    """The map ``(2, 3)`` that enlarges chips about their middle, and mirrors them if ``side`` is -1."""
-    linear = torch.tensor([[side * scale, 0.0], [0.0, scale]])
-    middle = torch.full((2,), SIZE / 2)
-    return torch.cat([linear, (middle - linear @ middle)[:, None]], dim=1)
-
-
-# a little nearer and further, and mirrored, as by ``num_jitters`` of dlib; the first leaves the chip as it is
-CROPS = torch.stack([_crop(scale, side) for scale in (1.0, 0.9, 1.1) for side in (1.0, -1.0)])
-
-
+# by how much chips are enlarged about their middle, and whether they are mirrored: a little nearer and further, as by
+# ``num_jitters`` of dlib; the first leaves them as they are
+CROPS = tuple((scale, side) for scale in (1.0, 0.9, 1.1) for side in (1, -1))
 PLAIN = CROPS[:1]
 
 
@@ -42,33 +36,37 @@ class Recognizer:
 
     Args:
         device: where the network runs.
-        crops: ``(C, 2, 3)``, maps of chips; the embeddings of all that they make of a face are averaged.
     """
 
-    def __init__(self, device: torch.device, crops: Tensor = PLAIN) -> None:
+    def __init__(self, device: torch.device) -> None:
         self._network = engines.compile(weights.load("identity"), device, torch.rand(2, 3, SIZE, SIZE))
-        self._crops = crops
 
-    def embed(self, frames: Frames, faces: Faces, crops: Tensor | None = None) -> Tensor:
+    def embed(self, frames: Frames, faces: Faces, crops: Sequence[tuple[float, int]] = PLAIN) -> Tensor:
         """Embeddings of ``faces``, row by row: ``(N, 128)`` float32 on the host, NaN where too little is to be seen.
 
         Args:
             frames: the pictures.
             faces: where to look.
-            crops: maps of chips in place of the usual ones.
+            crops: of which the embeddings are averaged, the plain one first.
         """
         found = torch.full((len(faces), EMBEDDING), torch.nan)
-        upright = to_chip(faces.landmarks)
-        chips = geometry.cut_patches(frames.pixels, faces.frame, upright, SIZE)
+        chips = cut_chips(frames, faces, TEMPLATE, SIZE)
         detailed = (_detail(chips) >= DETAIL).nonzero()[:, 0]
         if len(detailed):
             rows = detailed.cpu()
-            others = [
-                geometry.cut_patches(frames.pixels, faces.frame[rows], _chained(upright[rows], crop), SIZE)
-                for crop in (self._crops if crops is None else crops)[1:]
-            ]
+            others = (cut_chips(frames, faces[rows], TEMPLATE, SIZE, crop) for crop in crops[1:])
             found[rows] = torch.stack([self._network(some).cpu() for some in (chips[detailed], *others)]).mean(0)
         return found
+
+
+def cut_chips(frames: Frames, faces: Faces, template: Tensor, size: int, crop: tuple[float, int] = PLAIN[0]) -> Tensor:
+    """Chips ``(N, 3, size, size)`` float32 in 0..1, on the frames' device, their landmarks as in ``template``."""
+    scale, side = crop
+    linear, middle = torch.tensor([[side * scale, 0.0], [0.0, scale]]), torch.full((2,), size / 2)
+    upright = to_chip(faces.landmarks, template)
+    shift = (upright[:, :, 2] - middle) @ linear.T + middle
+    to_patch = torch.cat([linear @ upright[:, :, :2], shift[:, :, None]], dim=2)
+    return geometry.cut_patches(frames.pixels, faces.frame, to_patch, size)
 
 
 def clearness(faces: Faces) -> Tensor:
@@ -88,12 +86,6 @@ def to_chip(landmarks: Tensor, template: Tensor = TEMPLATE) -> Tensor:
     """
     rotation, scale, shift = geometry.fit_similarity(landmarks, template.expand(len(landmarks), -1, -1), torch.ones(5))
     return torch.cat([scale[:, None, None] * rotation, shift[:, :, None]], dim=2)
-
-
-def _chained(first: Tensor, then: Tensor) -> Tensor:
-    """Maps ``(N, 2, 3)`` that do what each of ``first (N, 2, 3)`` does, and after it ``then (2, 3)``."""
-    linear, shift = then[:, :2] @ first[:, :, :2], first[:, :, 2] @ then[:, :2].T + then[:, 2]
-    return torch.cat([linear, shift[:, :, None]], dim=2)
 
 
 def _detail(chips: Tensor) -> Tensor:

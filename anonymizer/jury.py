@@ -1,19 +1,23 @@
-"""Two recognizers that judge together whether a new face is like a real one: dlib's and SFace.
+"""Two recognizers that judge together who is who, and whether a new face is like a real one: dlib's and SFace.
 
 They differ in layers, alignment and what they were trained to do. Who has to be unlike to both is less often known by a
-third one than who has to be unlike to dlib's alone; how much less, ``anonymizer evaluate`` tells.
+third one than who has to be unlike to dlib's alone; how much less, ``anonymizer evaluate`` tells. And together they
+know people again twice as well as dlib's alone: see ``people``.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import device as engines
-from anonymizer import geometry, weights
+from anonymizer import weights
 from anonymizer.batches import Faces, Frames
-from anonymizer.identity import PLAIN, Recognizer, to_chip
+from anonymizer.identity import PLAIN, Recognizer, cut_chips
 from anonymizer.networks.sface import EMBEDDING, SIZE  # dlib's embeddings are as long
 
 # where ArcFace and its kin want the five landmarks (https://arxiv.org/abs/1801.07698), between corners of pixels
@@ -30,24 +34,34 @@ class Jury:
     Args:
         recognizer: dlib's.
         device: where the other one runs.
+        crops: of faces, by which people are known; see ``views``.
     """
 
-    def __init__(self, recognizer: Recognizer, device: torch.device) -> None:
-        self._dlib = recognizer
+    def __init__(
+        self, recognizer: Recognizer, device: torch.device, crops: Sequence[tuple[float, int]] = PLAIN
+    ) -> None:
+        self._dlib, self._crops = recognizer, crops
         self._sface = engines.compile(weights.load("sface"), device, torch.rand(2, 3, SIZE, SIZE))
 
-    def embed(self, frames: Frames, faces: Faces) -> Tensor:
+    def embed(self, frames: Frames, faces: Faces, crops: Sequence[tuple[float, int]] = PLAIN) -> Tensor:
         """Row by row ``(N, 256)`` float32 on the host: 128 numbers of dlib's, 128 of SFace's, of length 1.
 
         NaN where too little is to be seen: ``seen`` tells.
         """
-        first = self._dlib.embed(frames, faces, PLAIN)
+        first = self._dlib.embed(frames, faces, crops)
         other, rows = torch.full((len(faces), EMBEDDING), torch.nan), first.isfinite().all(1).nonzero()[:, 0]
         if len(rows):
-            upright = to_chip(faces.landmarks[rows], ARCFACE)
-            chips = geometry.cut_patches(frames.pixels, faces.frame[rows], upright, SIZE)
-            other[rows] = F.normalize(self._sface(chips).cpu(), dim=1)
+            chips = (cut_chips(frames, faces[rows], ARCFACE, SIZE, crop) for crop in crops)
+            found = torch.stack([F.normalize(self._sface(some).cpu(), dim=1) for some in chips])
+            other[rows] = F.normalize(found.mean(0), dim=1)
         return torch.cat([first, other], dim=1)
+
+    def views(self, frames: Frames, faces: Faces) -> Tensor:
+        """What people are known by, row by row ``(N, 256)``: embeddings of length 1, in which both count alike.
+
+        Of their squared distances, that of two views is the mean. NaN where too little is to be seen.
+        """
+        return normalized(self.embed(frames, faces, self._crops)) / math.sqrt(2)
 
 
 def seen(embeddings: Tensor) -> Tensor:
@@ -56,7 +70,7 @@ def seen(embeddings: Tensor) -> Tensor:
 
 
 def distances(one: Tensor, other: Tensor) -> Tensor:
-    """Of embeddings ``(..., 256)``, or ``(..., 128)``, to each recognizer: ``(..., 2)``, or ``(..., 1)``."""
+    """Of embeddings ``(..., 256)`` to each recognizer: ``(..., 2)``."""
     return (one - other).unflatten(-1, (-1, EMBEDDING)).norm(dim=-1)
 
 
@@ -70,5 +84,5 @@ def apart(new: Tensor, real: Tensor) -> Tensor:
 
 
 def normalized(embeddings: Tensor) -> Tensor:
-    """``(N, 256)``, or ``(N, 128)``, those of each recognizer brought to length 1."""
+    """Embeddings ``(N, 256)``, those of each recognizer brought to length 1."""
     return F.normalize(embeddings.unflatten(1, (-1, EMBEDDING)), dim=2).flatten(1)

@@ -27,13 +27,14 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Frames
 from anonymizer.config import Config
 from anonymizer.generate.looks import Look
-from anonymizer.identity import Recognizer, clearness
+from anonymizer.identity import clearness
+from anonymizer.jury import Jury
 from anonymizer.motion import Sight, Track, as_faces, near
 from anonymizer.traits import UNKNOWN, TraitReader
 
-LINK = 0.42  # distance of two embeddings below which they may be of one person
-MARGIN = 0.1  # by which everybody else must be further away
-OTHER = 0.5  # distance above which two faces of successive frames are of two people
+LINK = 0.72  # distance of two views, see ``Jury.views``, below which they may be of one person
+MARGIN = 0.08  # by which everybody else must be further away
+OTHER = 0.82  # distance above which two faces of successive frames are of two people
 KEPT = 4  # embeddings a person: the first ones, so that one mistake does not lead to the next
 PEOPLE = 400  # who are remembered; then those are forgotten who were not seen for longest
 
@@ -47,9 +48,9 @@ class People:
     So a person may have got several numbers; then the first one goes on.
 
     Args:
-        link, margin: of two embeddings; see ``recognize``.
+        link, margin: of two views; see ``recognize``.
         most: how many are remembered; then those are forgotten who were not seen for longest.
-        known: embeddings of those who are remembered already, by number.
+        known: views ``(K, 256)`` of those who are remembered already, by number.
 
     Attributes:
         looks: what those seem like who were seen, by number, when they came; for the choice of personas.
@@ -79,11 +80,11 @@ class People:
 
     @property
     def embeddings(self) -> dict[int, Tensor]:
-        """Of those who are remembered: by number, ``(K, 128)``."""
+        """Of those who are remembered: by number, views ``(K, 256)``."""
         return dict(self._known)
 
     def recognize(self, embeddings: Tensor, present: Sequence[Collection[int]]) -> list[int | None]:
-        """Whose faces ``embeddings (N, 128)`` are, which are seen at the same time: a number, or None if in doubt.
+        """Whose faces ``embeddings (N, 256)`` are, which are seen at the same time: a number, or None if in doubt.
 
         Only as many are told as there are entries of ``present``.
 
@@ -122,7 +123,7 @@ class People:
         """Who somebody is whom others have given a ``number``; None if in doubt.
 
         Args:
-            views: embeddings ``(K, 128)``, by the numbers of the others.
+            views: ``(K, 256)``, by the numbers of the others.
             table: who those are of whom that is known.
             together: who of them were seen at the same time.
         """
@@ -173,15 +174,13 @@ class Names:
 
     Args:
         config: ``detect.threshold`` and ``track.window``.
-        recognizer: tells people apart; without it, everybody who comes is new.
+        jury: tells people apart; without it, everybody who comes is new.
         reader: tells what people seem like.
         people: nobody yet; those who are seen are added.
     """
 
-    def __init__(
-        self, config: Config, recognizer: Recognizer | None, reader: TraitReader | None, people: People
-    ) -> None:
-        self._recognizer, self._reader, self._people = recognizer, reader, people
+    def __init__(self, config: Config, jury: Jury | None, reader: TraitReader | None, people: People) -> None:
+        self._jury, self._reader, self._people = jury, reader, people
         self._high, self._window = config.detect.threshold, config.track.window
 
     def name(self, frame: int, tracks: Sequence[Track], pictures: Pictures) -> list[int]:
@@ -190,8 +189,8 @@ class Names:
         Where somebody left, a face is assumed for some frames, while the person may be seen in another place already.
         Of two such tracks the one whose sightings are nearer has the number, and the other is ``UNTRACKED``.
         """
-        if self._recognizer:
-            self._recognize(frame, tracks, self._recognizer, pictures)
+        if self._jury:
+            self._recognize(frame, tracks, self._jury, pictures)
         for track in tracks:
             if track.number == UNTRACKED:
                 track.number = self._people.stranger()
@@ -213,23 +212,23 @@ class Names:
         """Whether in the place of a face of one look, ``moved (2,)`` pixels on, there is somebody else in the next."""
         expected = [sight._replace(points=sight.points + moved) for sight in before]
         pairs = [(before[a], after[b]) for a, b in np.argwhere(near(expected, after))]
-        if not self._recognizer or not pairs:
+        if not self._jury or not pairs:
             return False
         frames = [pairs[0][0].frame, pairs[0][1].frame]
         faces = as_faces([[(sight, UNTRACKED) for sight in look] for look in zip(*pairs, strict=True)], self._high)
-        embeddings = self._recognizer.embed(pictures(frames), faces)
+        embeddings = self._jury.views(pictures(frames), faces)
         embeddings[clearness(faces) == 0] = torch.nan
         one, other = embeddings.chunk(2)
         return bool(((one - other).norm(dim=1) > OTHER).any())
 
-    def _recognize(self, frame: int, tracks: Sequence[Track], recognizer: Recognizer, pictures: Pictures) -> None:
+    def _recognize(self, frame: int, tracks: Sequence[Track], jury: Jury, pictures: Pictures) -> None:
         """Number new tracks of known people, and learn who the others are, now or, from a better view, later."""
         views = self._views(frame, [track for track in tracks if track.ask <= frame])
         if not views:
             return
         frames = sorted({sight.frame for _, sight in views})
         faces = as_faces([[(s, t.number) for t, s in views if s.frame == index] for index in frames], self._high)
-        embeddings = recognizer.embed(pictures(frames), faces)
+        embeddings = jury.views(pictures(frames), faces)
         present = [{other.number for other in tracks if not other.is_over_before(track)} for track, _ in views]
         people = self._people.recognize(embeddings, present)
         for (track, _), embedding, person in zip(views, embeddings, people, strict=True):

@@ -38,7 +38,7 @@ class Sightings:
         first: number of the first frame in the video.
         times: ``(F,)`` int64, when the frames are shown, in units of the video.
         faces: of all these frames, as one batch.
-        people: by number, embeddings ``(K, 128)`` of those of whom there are some.
+        people: by number, views ``(K, 256)`` of those of whom there are some.
         looks: by number, what they seem like.
         doubtful: numbers of faces that nobody was sure of; see ``track.follow``.
         pictures: digests of some of the frames, by their number in the video.

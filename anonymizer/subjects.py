@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Protocol
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer.audition import Audition
@@ -29,10 +28,11 @@ from anonymizer.envelope import Envelope
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import derive_seed
-from anonymizer.identity import Recognizer, clearness
+from anonymizer.identity import clearness
+from anonymizer.jury import Jury
 from anonymizer.people import People
 
-LINK = 0.29  # distance of two embeddings of length 1 below which they may be of one subject
+LINK = 0.74  # distance of two views, see ``Jury.views``, below which they may be of one subject
 MARGIN = 0.05  # by which all others must be further away
 
 
@@ -59,7 +59,7 @@ class Casting(Protocol):
         """Link people with subjects; who is in doubt becomes a new one.
 
         Args:
-            views: of all people of a photograph or a video who can be told, by number: embeddings ``(K, 128)``.
+            views: of all people of a photograph or a video who can be told, by number: ``(K, 256)``.
             met: pairs of numbers, of those who were seen at the same time.
             looks: by number, what people seem like; used if they are new.
             audition: chooses the personas of those who are new; without it, they get the first that there is.
@@ -76,14 +76,14 @@ class Casting(Protocol):
 def cast_stills(
     subjects: Casting,
     audition: Audition | None,
-    recognizer: Recognizer,
+    jury: Jury,
     frames: Frames,
     faces: Faces,
     looks: Sequence[Look],
 ) -> dict[int, Persona]:
     """The personas of those in independent pictures who can be told, by row of ``faces``."""
     clear = (clearness(faces) > 0).nonzero()[:, 0]
-    embeddings = recognizer.embed(frames, faces[clear])
+    embeddings = jury.views(frames, faces[clear])
     told = {row: view[None] for row, view in zip(clear.tolist(), embeddings, strict=True) if view.isfinite().all()}
     personas: dict[int, Persona] = {}
     for frame in sorted({int(faces.frame[row]) for row in told}):
@@ -144,7 +144,7 @@ class Subjects:
         today: datetime.date,
     ) -> dict[int, int]:
         """The subject of each; see ``Casting.cast``. What is new is learnt."""
-        views = {number: F.normalize(view, dim=1).half().float() for number, view in views.items()}
+        views = {number: view.half().float() for number, view in views.items()}  # as the registry keeps them
         together = {number: {other for pair in met if number in pair for other in pair} - {number} for number in views}
         table: dict[int, int] = {}
         for number in views:
@@ -166,7 +166,7 @@ class Subjects:
         return Persona(derive_seed(key, self.name, subject), known.look.attributes).another(known.tries or 0)
 
     def unsettled(self, subjects: Iterable[int]) -> dict[int, Tensor]:
-        """Those of ``subjects`` whose personas were not looked for yet: by number, embeddings ``(K, 128)``."""
+        """Those of ``subjects`` whose personas were not looked for yet: by number, views ``(K, 256)``."""
         return {number: self.people.embeddings[number] for number in subjects if self.known[number].tries is None}
 
     def settle(self, tries: Mapping[int, int]) -> dict[int, int]:

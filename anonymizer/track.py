@@ -27,7 +27,7 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config, TrackConfig
 from anonymizer.detect import Detector
 from anonymizer.geometry import box_iou, box_share
-from anonymizer.identity import Recognizer
+from anonymizer.jury import Jury
 from anonymizer.lookout import Lookout
 from anonymizer.motion import Sight, Track, as_faces, assign, boxes_of, cost, is_calm, near, stack
 from anonymizer.people import Names, People
@@ -51,13 +51,13 @@ class _Follower:
         self,
         detector: Detector,
         config: Config,
-        recognizer: Recognizer | None = None,
+        jury: Jury | None = None,
         reader: TraitReader | None = None,
         people: People | None = None,
         lead: int = 0,
     ) -> None:
         self._lookout = Lookout(detector, config.detect)
-        self._names = Names(config, recognizer, reader, people or People())
+        self._names = Names(config, jury, reader, people or People())
         self._lead = lead
         self._high = config.detect.threshold
         self._stride, self._window = config.track.stride, config.track.window
@@ -206,7 +206,7 @@ def follow(
     batches: Iterable[Frames],
     detector: Detector,
     config: Config,
-    recognizer: Recognizer | None = None,
+    jury: Jury | None = None,
     reader: TraitReader | None = None,
     people: People | None = None,
     lead: int = 0,
@@ -218,7 +218,7 @@ def follow(
         detector: what looks at single frames.
         config: ``detect.threshold``, which one sighting of a face must reach, at most ``track.window`` frames later;
             ``track.stride``, how often to look.
-        recognizer: tells whose faces they are; without it, a person who comes back has a new number.
+        jury: tells whose faces they are; without it, a person who comes back has a new number.
         reader: tells what people seem like who come; without it, nothing is known of that.
         people: to be told who is seen; nobody yet.
         lead: frames at the start that only lead up to those that matter. What is seen in them and nobody is sure of
@@ -232,7 +232,7 @@ def follow(
     Raises:
         DetectionError: from the detector.
     """
-    follower = _Follower(detector, config, recognizer, reader, people, lead)
+    follower = _Follower(detector, config, jury, reader, people, lead)
     for batch in batches:
         yield from follower.push(batch)
     yield from follower.flush()

@@ -19,7 +19,7 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.consent import Consents, Decision, Judgment, Verdict, is_kept, judge_pictures
 from anonymizer.geometry import box_iou
-from anonymizer.identity import Recognizer
+from anonymizer.jury import Jury
 
 EVERY = Fraction(1, 5)  # seconds between two views of a face, at least
 GAP = Fraction(6, 5)  # seconds between two views, at most: a little more than 16 frames at 14 a second
@@ -74,12 +74,12 @@ class Watch:
 
     Args:
         consents: of those who stay.
-        recognizer: tells people apart.
+        jury: tells people apart.
     """
 
-    def __init__(self, consents: Consents, recognizer: Recognizer) -> None:
+    def __init__(self, consents: Consents, jury: Jury) -> None:
         day = consents.today()  # one for all of the video
-        self._consents, self._recognizer = replace(consents, today=lambda: day), recognizer
+        self._consents, self._jury = replace(consents, today=lambda: day), jury
         self._runs: list[_Run] = []
         self._open: dict[int, _Run] = {}  # by track
         self._count = 0  # frames that went by
@@ -89,7 +89,7 @@ class Watch:
         followed = [self._follow(time, faces[faces.frame == frame]) for frame, time in enumerate(frames.times)]
         due = torch.tensor([frame for frame, runs in enumerate(followed) if runs], dtype=torch.int64)
         shown = faces[torch.isin(faces.frame, due)]
-        judged = judge_pictures(self._consents, self._recognizer, frames, shown, shown.seen)
+        judged = judge_pictures(self._consents, self._jury, frames, shown, shown.seen)
         for frame, track, judgment in zip(shown.frame.tolist(), shown.tracks.tolist(), judged, strict=True):
             if run := followed[frame].get(track):
                 run.views.append(_View(self._count + frame, frames.times[frame], judgment))

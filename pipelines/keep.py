@@ -117,14 +117,15 @@ class _Enroller:
         from anonymizer.detect import DETECTORS, Both
         from anonymizer.detect.blazeface import BlazeFaceDetector
         from anonymizer.identity import CROPS, Recognizer
+        from anonymizer.jury import Jury
 
         place = devices.pick(device)
         self._place = place
         self._detector = Both(DETECTORS["centerface"](DetectConfig(), place), BlazeFaceDetector(place))
-        self._recognizer = Recognizer(place, CROPS)
+        self._jury = Jury(Recognizer(place), place, CROPS)
 
     def embed(self, photographs: tuple[Path, ...]) -> Any:
-        """``(K, 128)``."""
+        """``(K, 256)``."""
         import torch
 
         return torch.cat([self._one(path) for path in photographs])
@@ -141,10 +142,10 @@ class _Enroller:
         if len(faces) != 1:
             cause = f"a reference photograph must show one face, and this one shows {len(faces) or 'none'}"
             raise MediaError(f"{cause}: cut out the person's" if len(faces) else cause, path=path)
-        embedding = self._recognizer.embed(frames, faces)
-        if not (clearness(faces) > 0).all() or not embedding.isfinite().all():
+        view = self._jury.views(frames, faces)
+        if not (clearness(faces) > 0).all() or not view.isfinite().all():
             raise MediaError("the face is too small, too blurred or turned away too far to know it by", path=path)
-        return embedding
+        return view
 
 
 Terms = list[tuple[str, Path, Any]]  # name, file, what it says

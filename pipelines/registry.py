@@ -3,21 +3,21 @@
 Every change is a transaction: under a lock (``flock`` of the key file), the registry is read, changed, and another file
 takes its place, whole. So any number of processes of one machine may work with it, and be killed at any moment.
 
-Format, version 1::
+Format, version 2::
 
-    9 bytes    b"SUBJECTS1"
+    9 bytes    b"SUBJECTS2"
     8 bytes    the name of the key, see ``keys``
     12 bytes   nonce, random each time
     the rest   AES-256-GCM, with 16 bytes of tag at the end, of safetensors; the bytes before are authenticated with it
 
-    embeddings (N, 128) float16, owners (N,) int64      whose they are: numbers of subjects, in the order of the list
+    views (N, 256) float16, owners (N,) int64           whose they are: numbers of subjects, in the order of the list
     met (M, 2) int64                                    subjects who were seen at the same time
     rest (B,) uint8                                     JSON: name (hex, random, of the registry), count (numbers
                                                         given), subjects: [number, first day, last day, look, tries]
 
 The number of tries after which the persona was found is null while somebody looks for it, which takes time and so is
-done outside of transactions: then whoever sees the subject looks for it, and the first to be done decides. In files of
-earlier versions it is not there; their subjects have the personas of 0 tries.
+done outside of transactions: then whoever sees the subject looks for it, and the first to be done decides. Version 1
+knew people by other numbers, which tell nothing to this program: it refuses such files.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ from anonymizer.audition import Audition
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
+from anonymizer.jury import EMBEDDING
 from anonymizer.media.files import cause_of
 from anonymizer.subjects import Subject, Subjects, nobody
 from anonymizer.troupe import draw
 from pipelines.keys import Key, path_of
 from pipelines.sealed import Sealed
 
-MAGIC = b"SUBJECTS1"
+MAGIC, EARLIER = b"SUBJECTS2", b"SUBJECTS1"
 HEAD = len(MAGIC) + 8
 
 State = tuple[int, int, int]  # of a file: what tells it from those that it takes the place of
@@ -149,6 +150,9 @@ class Registry:
         head, sealed = content[:HEAD], content[HEAD:]
         if head.startswith(MAGIC) and head != self._head:
             raise ConfigError(f"the registry is not of the key in {self._key_file}", path=self.path)
+        if head.startswith(EARLIER):
+            cause = "the registry is of an earlier version, which knew people by other numbers"
+            raise MediaError(f"{cause}: `anonymizer subjects purge` begins anew", path=self.path)
         try:
             return Sealed(self._key.cipher).unseal(sealed, head)
         except ValueError as error:
@@ -237,7 +241,7 @@ def _packed(subjects: Subjects) -> bytes:
         ],
     }
     tensors = {
-        "embeddings": torch.cat([torch.zeros(0, 128), *people.embeddings.values()]).half(),
+        "views": torch.cat([torch.zeros(0, 2 * EMBEDDING), *people.embeddings.values()]).half(),
         "owners": torch.tensor(owners, dtype=torch.int64),
         "met": torch.tensor(sorted(people.met), dtype=torch.int64).reshape(-1, 2),
         "rest": torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8),
@@ -249,13 +253,13 @@ def _unpacked(data: bytes) -> Subjects:
     tensors = load(data)
     rest = json.loads(tensors["rest"].numpy().tobytes())
     numbers, counts = tensors["owners"].unique_consecutive(return_counts=True)
-    views = tensors["embeddings"].float().split(counts.tolist())
+    views = tensors["views"].float().split(counts.tolist())
     people = nobody(dict(zip(numbers.tolist(), views, strict=True)))
     people.count = rest["count"]
     people.met = {(one, other) for one, other in tensors["met"].tolist()}
     day = datetime.date.fromisoformat
     known = {
-        number: Subject(day(first), day(last), Look(**look), *(tries or [0]))
-        for number, first, last, look, *tries in rest["subjects"]
+        number: Subject(day(first), day(last), Look(**look), tries)
+        for number, first, last, look, tries in rest["subjects"]
     }
     return Subjects(bytes.fromhex(rest["name"]), people, known)

@@ -9,7 +9,8 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.config import Config, DetectConfig, TrackConfig
 from anonymizer.geometry import box_iou
-from anonymizer.identity import SIZE, TEMPLATE, Recognizer
+from anonymizer.identity import SIZE, TEMPLATE
+from anonymizer.jury import Jury
 from anonymizer.track import follow
 
 HEIGHT, WIDTH = 240, 320
@@ -80,7 +81,7 @@ def still(count: int) -> Tensor:
     return scene().expand(count, -1, -1, -1)
 
 
-class Knowing(Recognizer):
+class Knowing(Jury):
     """Takes for one person, up to noise, all whom ``who`` gives one number: of a frame and a face's middle.
 
     Faces of number -1 show too little to be told.
@@ -90,21 +91,21 @@ class Knowing(Recognizer):
         self._who = who
         self.asked: list[int] = []
 
-    def embed(self, frames: Frames, faces: Faces) -> Tensor:
-        embeddings = torch.full((len(faces), 128), torch.nan)
+    def views(self, frames: Frames, faces: Faces) -> Tensor:
+        views = torch.full((len(faces), 256), torch.nan)
         for row, (x0, y0, x1, y1) in enumerate(faces.boxes.tolist()):
             index = int(frames.times[int(faces.frame[row])] * RATE)
             self.asked.append(index)
             if (person := self._who(index, (x0 + x1) / 2, (y0 + y1) / 2)) >= 0:
-                embeddings[row] = looks(person)
-        return embeddings
+                views[row] = looks(person)
+        return views
 
 
 def looks(person: int) -> Tensor:
-    """An embedding of ``person``, 1.4 from those of others."""
-    embedding = torch.zeros(128)
-    embedding[person] = 1
-    return embedding
+    """A view of ``person``, 1.4 from those of others."""
+    view = torch.zeros(2, 128)
+    view[:, person] = 0.5**0.5
+    return view.flatten()
 
 
 def run(
@@ -112,14 +113,14 @@ def run(
     pictures: Tensor,
     config: Config = CONFIG,
     cuts: list[int] | None = None,
-    recognizer: Recognizer | None = None,
+    jury: Jury | None = None,
 ) -> tuple[list[dict[int, Tensor]], Scripted]:
     """What is tracked in each frame, by number, and the detector. Checks that every frame comes out, once, in order."""
     detector = Scripted(script)
     batches = list(video(pictures, list(range(10, len(pictures), 10)) if cuts is None else cuts))
     tracked: list[dict[int, Tensor]] = []
     out = []
-    for frames, faces in follow(iter(batches), detector, config, recognizer):
+    for frames, faces in follow(iter(batches), detector, config, jury):
         out.append(frames)
         for row in range(len(frames)):
             here = faces[faces.frame == row]

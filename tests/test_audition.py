@@ -38,12 +38,17 @@ CPU = torch.device("cpu")
 OTHERS = 2_000_000  # seeds from here on are of people to whom nothing was fitted
 GAINING = OTHERS + 200  # the first four from here on; of twelve, two have guesses that are worth no more than chance
 ANNA, BEN = Persona(1), Persona(2)
-UNLIKE = float(LIMITS[128])  # where only dlib's recognizer is asked
-ME = F.one_hot(torch.tensor(0), 128).float()
+UNLIKE = float(LIMITS[0])
+ME = F.one_hot(torch.tensor([0, 0]), 128).float().flatten()
 
 
 def at(distance: float) -> Tensor:
-    """Of length 1, so far from ``ME``."""
+    """So far from ``ME`` to dlib's recognizer, and as far as can be to the other one."""
+    return torch.cat([half(distance), half(2.0)])
+
+
+def half(distance: float) -> Tensor:
+    """Of length 1, so far from each half of ``ME``."""
     cosine = 1 - distance**2 / 2
     return torch.cat([torch.tensor([cosine, (1 - cosine**2) ** 0.5]), torch.zeros(126)])
 
@@ -100,7 +105,8 @@ def test_people_are_tried_together_and_get_what_they_get_alone() -> None:
 
 def test_all_that_is_known_of_a_person_counts_whatever_its_length() -> None:
     row = [UNLIKE + 0.05, *[UNLIKE + 0.1] * CANDIDATES]
-    for far, tries in ((ME, 0), (at(UNLIKE + 0.05), 1)):
+    other = torch.cat([at(UNLIKE + 0.05)[:128], ME[128:]])  # to dlib's recognizer alone
+    for far, tries in ((ME, 0), (other, 1)):
         assert choose(Stage({ANNA: row}), ANNA, views=torch.stack([1.5 * ME, 0.5 * far])) == [tries]
 
 
@@ -111,9 +117,8 @@ def jury() -> Jury:
 
 @pytest.mark.parametrize(("dlib", "sface", "chosen"), [(0.55, 1.36, False), (0.53, 1.38, False), (0.55, 1.38, True)])
 def test_who_is_chosen_is_unlike_to_both(dlib: float, sface: float, chosen: bool) -> None:
-    guess = torch.cat([at(dlib), at(sface)])
-    assert (beyond(guess, torch.cat([ME, ME])[None]) >= 0).tolist() == [chosen]
-    assert float(beyond(guess, ME)) == pytest.approx(dlib - UNLIKE, abs=1e-5)
+    guess = torch.cat([half(dlib), half(sface)])
+    assert (beyond(guess, ME[None]) >= 0).tolist() == [chosen]
 
 
 def embedded(studio: Studio, jury: Jury, personas: Sequence[Persona]) -> Tensor:
@@ -238,7 +243,7 @@ def test_subjects_are_auditioned(anonymizer: Anonymizer, picture: Tensor) -> Non
     del subjects.audition
     frames = Frames(picture[None], (Fraction(0),))
     faces = anonymizer.inspect(frames)
-    director.pictures(Recognizer(CPU), frames, faces, [Look()] * len(faces))
+    director.pictures(Jury(Recognizer(CPU), CPU), frames, faces, [Look()] * len(faces))
     assert subjects.audition is always
 
 

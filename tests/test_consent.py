@@ -17,7 +17,7 @@ from anonymizer.consent import LINK, MARGIN, NEAR, Consents, Judgment, Person, V
 from anonymizer.identity import TEMPLATE
 from anonymizer.watch import EVERY, GAP, Watch, Watched
 
-AXES = torch.eye(128)
+AXES = torch.eye(256)
 ANN, BEA = AXES[:2]
 TODAY = datetime.date(2026, 11, 28)
 
@@ -53,7 +53,7 @@ def test_who_is_in_doubt_does_not() -> None:
     assert judge(consents(ANN, twin), near(ANN, 0.1)) == [Verdict.DOUBT]
     assert judge(consents(ANN), near(ANN, 0.1), near(ANN, 0.1 + MARGIN - 0.01, 8)) == [Verdict.TWICE] * 2
     assert judge(consents(ANN), near(ANN, 0.1), near(ANN, 0.1 + MARGIN + 0.01, 8)) == [Verdict.KEPT, Verdict.TWICE]
-    assert judge(consents(ANN), torch.full((128,), torch.nan), near(ANN, 0.1)) == [None, Verdict.KEPT]
+    assert judge(consents(ANN), torch.full((256,), torch.nan), near(ANN, 0.1)) == [None, Verdict.KEPT]
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(1, Verdict.KEPT), (0, Verdict.EXPIRED), (-1, Verdict.EXPIRED)])
@@ -85,13 +85,13 @@ LANDMARKS = TEMPLATE / 150 * 100
 
 
 class Scripted:
-    """A recognizer that is told what it sees: ``looks (F, T, 128)``, by frame of the video and number of the face."""
+    """A jury that is told what it sees: ``looks (F, T, 256)``, by frame of the video and number of the face."""
 
     def __init__(self, looks: Sequence[Sequence[Tensor]]) -> None:
         self._looks = looks
         self.count = 0
 
-    def embed(self, frames: Frames, faces: Faces) -> Tensor:
+    def views(self, frames: Frames, faces: Faces) -> Tensor:
         self.count += len(faces)
         numbers = [round(float(frames.times[frame]) * 25) for frame in faces.frame.tolist()]
         rows = zip(numbers, faces.tracks.tolist(), strict=True)
@@ -125,8 +125,8 @@ def watch(
     size: int = 7,
     but: int = -1,
 ) -> tuple[Watched, Scripted]:
-    recognizer = Scripted(looks)
-    watching = Watch(consents(ANN, BEA), recognizer)  # type: ignore[arg-type]
+    jury = Scripted(looks)
+    watching = Watch(consents(ANN, BEA), jury)  # type: ignore[arg-type]
     found = faces_at(places, seen, but)
     for start in range(0, len(found), size):
         part = found[start : start + size]
@@ -134,7 +134,7 @@ def watch(
         faces = Faces.cat([Faces(**{**vars(face), "frame": row}) for face, row in zip(part, rows, strict=True)])
         times = tuple(Fraction(start + number, 25) for number in range(len(part)))
         watching.look(Frames(torch.zeros(len(part), 8, 8, 3, dtype=torch.uint8), times), faces)
-    return watching.finish(), recognizer
+    return watching.finish(), jury
 
 
 def kept(watched: Watched, track: int = 0) -> list[int]:
@@ -144,13 +144,13 @@ def kept(watched: Watched, track: int = 0) -> list[int]:
 LOOKS_AT = [frame % 16 == 0 for frame in range(100)]  # as the tracker does where nothing happens
 STILL: list[list[float | None]] = [[0.0]] * 100
 ME = near(ANN, 0.1)
-STRANGER = near(ANN, 0.5)
+STRANGER = near(ANN, 1.0)
 
 
 def test_stays_between_views_that_agree() -> None:
-    watched, recognizer = watch([[ME]] * 100, STILL, LOOKS_AT)
+    watched, jury = watch([[ME]] * 100, STILL, LOOKS_AT)
     assert kept(watched) == list(range(97))  # not after the last view
-    assert recognizer.count == 7
+    assert jury.count == 7
     [decision] = watched.decisions
     assert decision.frames == (0, 96)
     assert decision.times == (0, Fraction(96, 25))
@@ -203,8 +203,8 @@ def test_two_who_look_the_same_are_both_replaced() -> None:
 
 
 def test_views_are_not_taken_more_often_than_needed() -> None:
-    _, recognizer = watch([[ME]] * 100, STILL, [True] * 100)
-    assert recognizer.count == 100 // int(EVERY * 25)
+    _, jury = watch([[ME]] * 100, STILL, [True] * 100)
+    assert jury.count == 100 // int(EVERY * 25)
 
 
 def test_a_face_that_is_only_assumed_never_stays() -> None:

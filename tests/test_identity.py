@@ -18,6 +18,7 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Portrait, Studio
 from anonymizer.identity import SMALLEST, TEMPLATE, Recognizer, clearness
+from anonymizer.jury import Jury
 from anonymizer.people import LINK
 from anonymizer.track import follow
 
@@ -27,6 +28,11 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
     return Recognizer(CPU)
+
+
+@pytest.fixture(scope="module")
+def jury(recognizer: Recognizer) -> Jury:
+    return Jury(recognizer, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +65,25 @@ def frontal(size: float, score: float = 0.9, turn: float = 0.0) -> Faces:
     return Faces(row, box, landmarks, torch.tensor([score]), row, torch.ones(1, dtype=torch.bool))
 
 
-def test_two_views_of_a_person_are_nearer_than_two_people(recognizer: Recognizer, views: list[list[Portrait]]) -> None:
+def test_two_views_of_a_person_are_nearer_than_two_people(jury: Jury, views: list[list[Portrait]]) -> None:
     embeddings = []
     for portrait in itertools.chain(*views):
         frames = picture(portrait.pixels)
         faces = face_in(frames)
         assert clearness(faces)[0] > 0
-        embeddings.append(recognizer.embed(frames, faces)[0])
+        embeddings.append(jury.views(frames, faces)[0])
     away = torch.cdist(torch.stack(embeddings), torch.stack(embeddings))
     same = torch.block_diag(*[torch.ones(2, 2)] * 3) > 0
     assert away[same].max() < LINK
     assert away[~same].min() > LINK
 
 
-def test_a_video_that_cuts_to_another_person_and_back(recognizer: Recognizer, views: list[list[Portrait]]) -> None:
+def test_a_video_that_cuts_to_another_person_and_back(jury: Jury, views: list[list[Portrait]]) -> None:
     shots = [views[0][0], views[1][0], views[0][1], views[2][0], views[1][1]]
     pixels = torch.cat([picture(shot.pixels).pixels.expand(20, -1, -1, -1) for shot in shots])
     frames = Frames(pixels, tuple(Fraction(index, 25) for index in range(len(pixels))))
     detector = DETECTORS["centerface"](DetectConfig(), CPU)
-    faces = Faces.cat([faces for _, faces in follow([frames], detector, Config(), recognizer)])
+    faces = Faces.cat([faces for _, faces in follow([frames], detector, Config(), jury)])
     assert faces.tracks.tolist() == [person for person in (0, 1, 0, 2, 1) for _ in range(20)]
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig, weights
-from anonymizer.identity import Recognizer
-from anonymizer.jury import AT_SAME, STEP, Jury, apart
+from anonymizer.identity import CROPS, Recognizer
+from anonymizer.jury import AT_SAME, STEP, Jury, apart, normalized
 
 CPU = torch.device("cpu")
 
@@ -69,6 +69,20 @@ def test_faces_are_fed_to_sface_as_its_makers_do(jury: Jury, views: dict[int, li
     right, *wrong = (jury.embed(frames, faces)[:, 128:] - wanted).norm(dim=1).tolist()
     assert right < 0.2
     assert min(wrong) > 0.4
+
+
+def test_both_count_alike_in_what_people_are_known_by(jury: Jury, picture: Tensor) -> None:
+    frames = Frames(picture[None], (Fraction(0),))
+    faces = Anonymizer(Config(generate=GenerateConfig(method="solid"))).inspect(frames)
+    views = jury.views(frames, faces)
+    assert (views.unflatten(1, (2, 128)).norm(dim=2) - 0.5**0.5).abs().max() < 1e-5
+    assert torch.allclose(views, normalized(jury.embed(frames, faces)) / 2**0.5)
+    mirrored = Frames(frames.pixels.flip(2), frames.times)
+    other = replace(faces, landmarks=(faces.landmarks * torch.tensor([-1, 1]) + torch.tensor([picture.shape[1], 0])))
+    other = replace(other, landmarks=other.landmarks[:, [1, 0, 2, 4, 3]])
+    both = Jury(Recognizer(CPU), CPU, CROPS[:2])
+    away, once = (some.views(frames, faces) - some.views(mirrored, other) for some in (both, jury))
+    assert (away.norm(dim=1) < 0.5 * once.norm(dim=1)).all()
 
 
 def test_neither_says_anything_where_too_little_is_to_be_seen(jury: Jury, picture: Tensor) -> None:

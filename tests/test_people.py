@@ -73,7 +73,7 @@ def test_few_numbers_for_a_person_who_pulls_faces_and_none_for_two_people() -> N
     for turn in range(80):
         person = turn % 2
         expression = F.normalize(torch.randn(4, generator=generator), dim=0)
-        view = looks(person) + 0.31 * F.pad(expression, (2, 122))  # from each other by up to 0.62
+        view = looks(person) + 0.53 * F.pad(expression, (2, 250))  # from each other by up to 1.06
         known = ask(people, view)[0]
         number = people.stranger() if known is None else known
         people.remember(number, view)
@@ -96,8 +96,8 @@ def test_of_two_faces_that_are_like_one_person_neither_is_known(two: People) -> 
 
 
 def test_what_cannot_be_told_is_nobody(two: People) -> None:
-    assert ask(two, torch.full((128,), torch.nan), looks(1)) == [None, 1]
-    assert two.recognize(torch.zeros(0, 128), []) == []
+    assert ask(two, torch.full((256,), torch.nan), looks(1)) == [None, 1]
+    assert two.recognize(torch.zeros(0, 256), []) == []
 
 
 def test_several_looks_of_a_person_are_kept_but_not_many() -> None:
@@ -112,7 +112,7 @@ def test_several_looks_of_a_person_are_kept_but_not_many() -> None:
 def test_those_not_seen_for_longest_are_forgotten() -> None:
     people = People()
     generator = torch.Generator().manual_seed(0)
-    crowd = torch.randn(PEOPLE + 1, 128, generator=generator)
+    crowd = torch.randn(PEOPLE + 1, 256, generator=generator)
     for embedding in crowd[:-1]:
         people.remember(people.stranger(), embedding)
     people.remember(0, crowd[0])  # comes back
@@ -139,7 +139,7 @@ def test_cut_away_and_back() -> None:
     def script(n: int) -> dict[Box, float]:
         return {square(80, 100, 60): 0.9, square(220, 100, 60): 0.9}
 
-    tracked, _ = run(script, torch.cat(shots), recognizer=Knowing(lambda n, x, y: people[n // 30][x > 150]))
+    tracked, _ = run(script, torch.cat(shots), jury=Knowing(lambda n, x, y: people[n // 30][x > 150]))
     where = [{number: bool(box[0] > 150) for number, box in faces.items()} for faces in tracked[::30]]
     assert where == [{0: False, 1: True}, {2: False, 1: True}, {1: False, 0: True}, {3: False, 2: True}]
     assert all(set(faces) == set(tracked[n // 30 * 30]) for n, faces in enumerate(tracked))
@@ -150,8 +150,8 @@ def test_a_cut_between_pictures_that_are_alike_is_one_if_people_change(people: i
     one, other = scene(1).float() - 128, scene(2).float() - 128
     alike = (128 + 0.65 * one + 0.76 * other).clamp(0, 255).byte()  # unlikeness 0.35
     pictures = torch.cat([scene(1).expand(22, -1, -1, -1), alike.expand(30, -1, -1, -1)])
-    recognizer = Knowing(lambda n, x, y: 0 if n < 22 else people - 1)
-    tracked, _ = run(lambda n: {square(100, 100, 60): 0.9}, pictures, recognizer=recognizer)
+    jury = Knowing(lambda n, x, y: 0 if n < 22 else people - 1)
+    tracked, _ = run(lambda n: {square(100, 100, 60): 0.9}, pictures, jury=jury)
     assert [list(faces) for faces in tracked] == [[0]] * 22 + [[people - 1]] * 30
 
 
@@ -159,7 +159,7 @@ def test_two_faces_at_a_time_are_two_people() -> None:
     def script(n: int) -> dict[Box, float]:
         return {square(80, 100, 60): 0.9} | ({square(220, 100, 60): 0.9} if n >= 30 else {})
 
-    tracked, _ = run(script, still(80), recognizer=Knowing(lambda n, x, y: 0))
+    tracked, _ = run(script, still(80), jury=Knowing(lambda n, x, y: 0))
     assert frames_of(tracked, 0) == list(range(80))
     assert frames_of(tracked, 1) == list(range(30 - LINGER, 80))
 
@@ -170,30 +170,30 @@ def test_who_is_like_two_others_is_somebody_new() -> None:
             return {}
         return {square(80, 100, 60): 0.9} | ({square(220, 100, 60): 0.9} if n < 30 else {})
 
-    tracked, _ = run(script, still(90), recognizer=Knowing(lambda n, x, y: 0))
+    tracked, _ = run(script, still(90), jury=Knowing(lambda n, x, y: 0))
     assert frames_of(tracked, 2) == list(range(60 - LINGER, 90))
 
 
 def test_people_who_cannot_be_told_are_new_each_time_and_are_not_asked_for_in_every_frame() -> None:
-    recognizer = Knowing(lambda n, x, y: -1)
-    tracked, _ = run(lambda n: {} if 60 <= n < 90 else {square(100, 100, 60): 0.9}, still(150), EVERY, None, recognizer)
+    jury = Knowing(lambda n, x, y: -1)
+    tracked, _ = run(lambda n: {} if 60 <= n < 90 else {square(100, 100, 60): 0.9}, still(150), EVERY, None, jury)
     assert frames_of(tracked, 1) == list(range(90 - LINGER, 150))
-    assert len(recognizer.asked) <= 120 / EVERY.track.window + 2
+    assert len(jury.asked) <= 120 / EVERY.track.window + 2
 
 
 def test_a_person_is_learnt_from_a_later_view() -> None:
     def script(n: int) -> dict[Box, float]:
         return {} if 80 <= n < 110 else {square(100, 100, 30 if n < 45 else 60): 0.9}
 
-    tracked, _ = run(script, still(140), recognizer=Knowing(lambda n, x, y: 0 if n >= 60 else -1))
+    tracked, _ = run(script, still(140), jury=Knowing(lambda n, x, y: 0 if n >= 60 else -1))
     assert {number for faces in tracked for number in faces} == {0}
 
 
 def test_a_small_face_is_not_recognized() -> None:
-    recognizer = Knowing(lambda n, x, y: 0)
-    tracked, _ = run(lambda n: {} if 20 <= n < 50 else {square(100, 100, 38): 0.9}, still(80), recognizer=recognizer)
+    jury = Knowing(lambda n, x, y: 0)
+    tracked, _ = run(lambda n: {} if 20 <= n < 50 else {square(100, 100, 38): 0.9}, still(80), jury=jury)
     assert frames_of(tracked, 1) == list(range(50 - LINGER, 80))
-    assert not recognizer.asked
+    assert not jury.asked
 
 
 @pytest.mark.parametrize("config", [CONFIG, EVERY])

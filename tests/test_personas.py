@@ -127,7 +127,7 @@ def test_people_of_a_video_share_them(pair: Anonymizer, views: Views) -> None:
 def test_the_number_of_a_subject_chooses(tmp_path: Path) -> None:
     new_key(tmp_path / "my.key")
     registry = Registry(tmp_path / "my.key", 3)
-    views = {number: torch.eye(128)[number : number + 1] for number in range(6)}
+    views = {number: torch.eye(256)[number : number + 1] for number in range(6)}
     cast = registry.cast(views, set(), {})
     assert [registry.personas.index(cast[number]) for number in range(6)] == [0, 1, 2, 0, 1, 2]
     again = Registry(tmp_path / "my.key", 3)

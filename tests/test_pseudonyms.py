@@ -296,7 +296,7 @@ def test_what_contradicts_a_key(run: Run) -> None:
 def test_a_foreign_registry_stops_the_run(run: Run) -> None:
     make_photo(Path("in/a.jpg"))
     new_key(Path("other.key"))
-    Registry(Path("other.key")).cast({0: torch.ones(1, 128)}, set(), {})
+    Registry(Path("other.key")).cast({0: torch.ones(1, 256)}, set(), {})
     content = path_of(Path("other.key")).read_bytes()
     path_of(Path("my.key")).write_bytes(content)
     result = run("run", "in", "--key-file", "my.key", code=2, load=no_networks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import random
 import signal
@@ -19,7 +18,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fake_anonymizer import invoke
-from safetensors.torch import load, save
 from scipy.stats import chi2
 from scripted_faces import looks
 from torch import Tensor
@@ -31,7 +29,7 @@ from anonymizer.generate.looks import Look
 from anonymizer.generate.seeds import derive_seed
 from anonymizer.subjects import Subjects
 from pipelines.keys import BYTES, Key, new_key, path_of
-from pipelines.registry import Registry, _packed, _unpacked, partial_of, purge
+from pipelines.registry import EARLIER, MAGIC, Registry, partial_of, purge
 
 DAY = datetime.date(2026, 1, 31)
 MANY = 1 << 14  # subjects, for statistics
@@ -273,7 +271,7 @@ class Taking(Audition):
 def test_the_persona_that_was_chosen_stays_whatever_is_learnt(key_file: Path) -> None:
     audition = Taking(2)
     [persona] = cast(Registry(key_file), 3, audition=audition)
-    assert [views[0].shape for views in audition.known] == [(1, 128)]
+    assert [views[0].shape for views in audition.known] == [(1, 256)]
     assert torch.equal(audition.known[0][0], Registry(key_file).read().people.embeddings[0])
     near = {0: F.normalize(looks(3) + 0.2 * looks(6), dim=0)[None]}
     later = Taking(1)
@@ -334,15 +332,16 @@ def test_an_audition_that_was_broken_off_is_done_again(key_file: Path) -> None:
     assert Registry(key_file).read().known[0].tries == 2
 
 
-def test_subjects_of_earlier_versions_keep_their_personas() -> None:
-    subjects = Subjects(b"name")
-    link(subjects, 3, 5)
-    tensors = load(_packed(subjects))
-    rest = json.loads(tensors["rest"].numpy().tobytes())
-    rest["subjects"] = [known[:4] for known in rest["subjects"]]
-    tensors["rest"] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
-    assert [known.tries for known in _unpacked(save(tensors)).known.values()] == [0, 0]
-    assert [known.tries for known in _unpacked(_packed(subjects)).known.values()] == [None, None]
+def test_a_registry_of_an_earlier_version_is_refused(key_file: Path) -> None:
+    cast(Registry(key_file), 3)
+    path = path_of(key_file)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(MAGIC, EARLIER))
+    with pytest.raises(MediaError, match=r"earlier version.*subjects purge"):
+        cast(Registry(key_file), 3)
+    assert path.read_bytes() == content.replace(MAGIC, EARLIER)
+    assert purge(key_file)
+    cast(Registry(key_file), 3)
 
 
 CROWD = 24
@@ -354,9 +353,9 @@ registry = Registry(Path(sys.argv[1]))
 generator = torch.Generator().manual_seed(int(sys.argv[2]))
 print("ready", flush=True)
 for person in torch.randperm({CROWD}, generator=generator).tolist():
-    registry.cast({{0: torch.eye(128)[person][None]}}, set(), {{}})
+    registry.cast({{0: torch.eye(256)[person][None]}}, set(), {{}})
 while sys.argv[3] == "for ever":
-    registry.cast({{0: torch.randn(1, 128, generator=generator)}}, set(), {{}})  # a stranger
+    registry.cast({{0: torch.randn(1, 256, generator=generator)}}, set(), {{}})  # a stranger
 """
 
 

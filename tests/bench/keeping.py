@@ -3,7 +3,7 @@
 FOLDER holds two or more photographs a person, NAME_0001.jpg, NAME_0002.jpg, as Labeled Faces in the Wild does: often
 years apart. The first is the reference photograph of those who consented, the second is looked for among 1 and among
 20 of these; with the photographs as they are, and with faces reduced to the smallest size that is recognized. Only
-people are counted who are clear in both: who is not never stays. People who share a photograph are left out, and named.
+people are counted who are clear in both: who is not never stays. People are left out, and named, as by ``linking.py``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 import torch
-import torch.nn.functional as F
-from linking import Measure, pairs_in, pictured_twice
+from linking import Measure, exchanged, named, pairs_in, pictured_twice
 from torch import Tensor
 
 from anonymizer.consent import LINK, Consents, Person, is_kept
@@ -24,15 +23,15 @@ GALLERIES = {1: 200, 20: 60}
 
 
 def stays(face: Tensor, gallery: Tensor) -> str:
-    """The number of the one of ``gallery (N, 128)`` who ``face (128,)`` stays visible as; empty if it is replaced."""
+    """The number of the one of ``gallery (N, 256)`` who ``face (256,)`` stays visible as; empty if it is replaced."""
     people = tuple(Person(str(number), None, view[None]) for number, view in enumerate(gallery))
     [judgment] = Consents("", people).judge(face[None], torch.ones(1, dtype=torch.bool))
     return judgment.who if judgment and is_kept(judgment) else ""
 
 
 def report(first: Tensor, second: Tensor) -> None:
-    """Print the rates for two photographs ``(N, 128)`` of each person."""
-    away = torch.cdist(F.normalize(first, dim=1), F.normalize(second, dim=1))
+    """Print the rates for two photographs ``(N, 256)`` of each person."""
+    away = torch.cdist(first, second)
     apart = away[~torch.eye(len(first), dtype=torch.bool)]
     click.echo(f"  pairs of different people nearer than {LINK}: {int((apart < LINK).sum())} of {len(apart)}")
     generator = torch.Generator().manual_seed(0)
@@ -61,15 +60,14 @@ def main(folder: Path) -> None:
     measure = Measure()
     for size in (None, SMALLEST + 1):
         found = torch.stack(
-            [torch.stack([measure.embed(path, size)[1] for path in pair]) for pair in pairs.values()]
-        )  # (N, 2, 128)
+            [torch.stack([measure.photograph(path, size)[1] for path in pair]) for pair in pairs.values()]
+        )  # (N, 2, 256)
         clear = ~found.isnan().flatten(1).any(1)
         found, names = found[clear], [name for name, told in zip(pairs, clear.tolist(), strict=True) if told]
-        twice = pictured_twice(found)
-        named = ", ".join(name for name, out in zip(names, twice.tolist(), strict=True) if out)
+        mislabelled = pictured_twice(found) | exchanged(found)
         click.echo(f"{len(found)} of {len(pairs)} people clear twice, {f'{size} pixels' if size else 'as they are'}")
-        click.echo(f"  left out: {named or 'nobody'}")
-        report(found[~twice, 0], found[~twice, 1])
+        click.echo(f"  left out: {named(names, mislabelled)}")
+        report(found[~mislabelled, 0], found[~mislabelled, 1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How often are people mixed up, or not known again? ``python tests/bench/linking.py FOLDER``
+"""How often are people mixed up, or not known again? ``python tests/bench/linking.py FOLDER [CLIP]...``
 
 FOLDER holds two or more photographs a person, NAME_0001.jpg, NAME_0002.jpg, as Labeled Faces in the Wild does: often
 years apart, so that people are harder to know again than in one video. All is measured twice: with the photographs
@@ -6,26 +6,33 @@ as they are, and with faces reduced to the smallest size that is recognized.
 
 First people as in one video, one look each; then the registry of a key, to which all photographs come one by one, in
 random order: a photograph is wrong if its subject was first somebody else, a person is split who has two subjects.
-Photographs that are so near to one of another name that they are the same picture are left out, and named.
+
+Wrong labels are told apart from mistakes: people who share a photograph, or of whom each photograph is nearer to one of
+the same other name than to the other of its own, as if they were exchanged. They are named, and left out; for the
+registry as it is used, the figures with the latter are told, too.
+
+Of every CLIP, of one person alone, it is told how many pairs of clear views would be linked.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
 from fractions import Fraction
 from pathlib import Path
 
 import click
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import DetectConfig, Frames
 from anonymizer.detect import DETECTORS
 from anonymizer.detect.base import resize
 from anonymizer.identity import CROPS, SMALLEST, Recognizer, clearness
+from anonymizer.jury import Jury
 from anonymizer.media.image import read_image
+from anonymizer.media.video import VideoReader
 from anonymizer.people import LINK, People
 from anonymizer.subjects import LINK as LINK_SUBJECTS
 from anonymizer.subjects import MARGIN, Subjects
@@ -36,9 +43,10 @@ CPU = torch.device("cpu")
 GALLERIES = (20, 400)
 ROUNDS = 20  # galleries a person
 ORDERS = 10  # in which photographs come to the registry
-LINKS = (0.27, 0.28, 0.29, 0.3, 0.32)
+LINKS = (0.7, 0.72, 0.74, 0.76, 0.78)
 FARS = (1e-3, 1e-4, 1e-5)
-TWICE = 0.15  # distance of embeddings of length 1 below which two photographs are one
+TWICE = 0.5  # distance of two views below which two photographs are one
+EVERY = 12  # frames of a clip from one view to the next
 
 
 class Measure:
@@ -46,23 +54,27 @@ class Measure:
 
     def __init__(self) -> None:
         self._detector = DETECTORS["centerface"](DetectConfig(), CPU)
-        self._recognizers = [Recognizer(CPU), Recognizer(CPU, CROPS)]
+        recognizer = Recognizer(CPU)
+        self._juries = [Jury(recognizer, CPU), Jury(recognizer, CPU, CROPS)]
 
-    def embed(self, path: Path, size: float | None) -> Tensor:
-        """``(2, 128)``, as in a video and as for a registry, NaN where no face is clear; the face is reduced to
+    def photograph(self, path: Path, size: float | None) -> Tensor:
+        """Views ``(2, 256)``, as in a video and as for a registry, NaN where no face is clear; the face is reduced to
         ``size`` pixels.
         """
-        frames = Frames(torch.from_numpy(read_image(path).pixels)[None], (Fraction(0),))
+        return self.embed(Frames(torch.from_numpy(read_image(path).pixels)[None], (Fraction(0),)), size)
+
+    def embed(self, frames: Frames, size: float | None = None) -> Tensor:
+        """The same of a picture."""
         faces = self._detector.detect(frames)
         if size and len(faces):
             scale = min(1.0, size / float(faces[self._middle(frames, faces.boxes)].sizes.amin()))
             frames = Frames(resize(frames.pixels, scale), frames.times)
             faces = self._detector.detect(frames)
         if not len(faces):
-            return torch.full((2, 128), torch.nan)
+            return torch.full((2, 256), torch.nan)
         face = faces[self._middle(frames, faces.boxes)]
-        embeddings = torch.cat([recognizer.embed(frames, face) for recognizer in self._recognizers])
-        return embeddings if clearness(face)[0] > 0 else torch.full_like(embeddings, torch.nan)
+        views = torch.cat([jury.views(frames, face) for jury in self._juries])
+        return views if clearness(face)[0] > 0 else torch.full_like(views, torch.nan)
 
     def _middle(self, frames: Frames, boxes: Tensor) -> Tensor:
         centre = torch.tensor([frames.size[1] / 2, frames.size[0] / 2])
@@ -70,7 +82,7 @@ class Measure:
 
 
 def meet(face: Tensor, gallery: Tensor) -> int | None:
-    """The row of ``gallery (N, 128)`` that is taken for the person of ``face (128,)``."""
+    """The row of ``gallery (N, 256)`` that is taken for the person of ``face (256,)``."""
     people = People()
     for number, known in enumerate(gallery):
         people.remember(number, known)
@@ -78,10 +90,10 @@ def meet(face: Tensor, gallery: Tensor) -> int | None:
 
 
 def report(first: Tensor, second: Tensor) -> None:
-    """Print the rates for two photographs ``(N, 128)`` of each person."""
+    """Print the rates for two photographs ``(N, 256)`` of each person."""
     count, generator = len(first), torch.Generator().manual_seed(0)
     apart = torch.cdist(first, second)[~torch.eye(count, dtype=torch.bool)]
-    click.echo(f"  pairs of different people nearer than {LINK}: {(apart < LINK).float().mean():.5%} of {len(apart)}")
+    click.echo(f"  pairs of different people nearer than {LINK}: {int((apart < LINK).sum())} of {len(apart)}")
     for size in GALLERIES:
         wrong = missed = 0
         rounds = ROUNDS if size < count else 1
@@ -99,7 +111,7 @@ def report(first: Tensor, second: Tensor) -> None:
 
 
 def register(found: Tensor, link: float) -> tuple[float, float]:
-    """Shares of photographs ``found (N, 2, 128)`` that are wrong, and of people that are split."""
+    """Shares of photographs ``found (N, 2, 256)`` that are wrong, and of people that are split."""
     wrong = split = 0
     for seed in range(ORDERS):
         subjects = Subjects(b"", People(link, MARGIN, math.inf))
@@ -116,27 +128,45 @@ def register(found: Tensor, link: float) -> tuple[float, float]:
 
 
 def pictured_twice(found: Tensor) -> Tensor:
-    """Which people ``(N,)`` share a photograph with another one."""
-    flat = F.normalize(found.flatten(0, 1), dim=1)
+    """Which people ``(N, 2, 256)`` share a photograph with another one, ``(N,)``."""
+    flat = found.flatten(0, 1)
     person = torch.arange(len(found)).repeat_interleave(2)
     same = (torch.cdist(flat, flat) < TWICE) & (person[:, None] != person)
     return same.any(1).reshape(-1, 2).any(1)
 
 
-def report_registry(found: Tensor, names: list[str]) -> None:
-    """Print the rates of the registry for photographs ``found (N, 2, 128)``."""
-    twice = pictured_twice(found)
-    if twice.any():
-        named = [name for name, out in zip(names, twice.tolist(), strict=True) if out]
-        click.echo(f"  left out, as they share a photograph: {', '.join(named)}")
-    apart = distances(*F.normalize(found[~twice], dim=2).unbind(1))
+def exchanged(found: Tensor) -> Tensor:
+    """Which people ``(N, 2, 256)`` seem to have got one photograph of another one each, ``(N,)``."""
+    own = (found[:, 0] - found[:, 1]).norm(dim=1)
+    across = torch.cdist(found[:, 0], found[:, 1])
+    both = torch.maximum(across, across.T).fill_diagonal_(torch.inf)
+    return (both < torch.minimum(own[:, None], own)).any(1)
+
+
+def report_registry(found: Tensor, mislabelled: Tensor) -> None:
+    """Print the rates of the registry for photographs ``found (N, 2, 256)``; of ``mislabelled (N,)`` once only."""
+    right = found[~mislabelled]
+    apart = distances(*right.unbind(1))
     for far in FARS:
         split = (apart.diagonal() >= limit(strangers(apart), far)).mean()
         click.echo(f"  pair by pair: with {far:.3%} of strangers taken for one person, {split:.1%} of people are split")
     for link in LINKS:
-        wrong, split = register(found[~twice], link)
+        wrong, split = register(right, link)
         used = ", as is used" if link == LINK_SUBJECTS else ""
         click.echo(f"  registry, {link:.2f}: {wrong:.3%} of photographs wrong, {split:.1%} of people split{used}")
+    if mislabelled.any():
+        wrong, split = register(found, LINK_SUBJECTS)
+        click.echo(f"  the same with all labels: {wrong:.3%} of photographs wrong, {split:.1%} of people split")
+
+
+def report_clip(path: Path, measure: Measure) -> None:
+    """Print how many pairs of views of a clip would be linked."""
+    with VideoReader(path) as reader:
+        frames = (batch[row : row + 1] for batch in reader.batches(1) for row in range(len(batch)))
+        found = torch.stack([measure.embed(frame)[0] for frame in itertools.islice(frames, 0, None, EVERY)])
+    clear = found[found.isfinite().all(1)]
+    apart = torch.pdist(clear)
+    click.echo(f"{path.name}: of {len(apart)} pairs of {len(clear)} views {(apart < LINK).float().mean():.0%} linked")
 
 
 def pairs_in(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -144,21 +174,32 @@ def pairs_in(folder: Path) -> dict[str, tuple[Path, Path]]:
     return {person.name: (person.probe, person.gallery) for person in people_in(folder) if person.gallery}
 
 
+def named(names: list[str], chosen: Tensor) -> str:
+    """The names of those who are chosen."""
+    return ", ".join(name for name, out in zip(names, chosen.tolist(), strict=True) if out) or "nobody"
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def main(folder: Path) -> None:
+@click.argument("clips", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(folder: Path, clips: tuple[Path, ...]) -> None:
     """Measure how people of FOLDER are linked."""
     pairs = pairs_in(folder)
     measure = Measure()
     for size in (None, SMALLEST + 1):
-        found = torch.stack([torch.stack([measure.embed(path, size) for path in pair]) for pair in pairs.values()])
-        clear = ~found.isnan().flatten(1).any(1)
-        click.echo(
-            f"{int(clear.sum())} of {len(pairs)} people clear twice, {f'{size} pixels' if size else 'as they are'}"
-        )
-        report(found[clear, 0, 0], found[clear, 1, 0])
+        found = torch.stack([torch.stack([measure.photograph(path, size) for path in pair]) for pair in pairs.values()])
+        clear = found.isfinite().flatten(1).all(1)
         names = [name for name, told in zip(pairs, clear.tolist(), strict=True) if told]
-        report_registry(found[clear, :, 1], names)
+        click.echo(f"{len(names)} of {len(pairs)} people clear twice, {f'{size} pixels' if size else 'as they are'}")
+        twice = pictured_twice(found[clear, :, 1])
+        click.echo(f"  left out, as they share a photograph: {named(names, twice)}")
+        kept, names = found[clear][~twice], [name for name, out in zip(names, twice.tolist(), strict=True) if not out]
+        mixed = exchanged(kept[:, :, 1])
+        click.echo(f"  left out, as photographs seem to be exchanged: {named(names, mixed)}")
+        report(kept[~mixed, 0, 0], kept[~mixed, 1, 0])
+        report_registry(kept[:, :, 1], mixed)
+    for clip in clips:
+        report_clip(clip, measure)
 
 
 if __name__ == "__main__":
