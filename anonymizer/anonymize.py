@@ -108,16 +108,16 @@ class Anonymizer:
         recognizer = Recognizer(self.device) if generates or consents else None
         crops = CROPS if subjects or consents else PLAIN
         self._jury = Jury(recognizer, self.device, crops) if recognizer else None
+        self._auditor = self._jury if audited and generates else None
         match = self.config.generate.match
         self._reader = TraitReader(match, recognizer) if generates and match and recognizer else None
         generator = GENERATORS[self.config.generate.method](
             self.config.generate, self.device, estimator, self.batch_size
         )
         self._painter = Painter(generator, self._clock)
-        self._audited = audited and generates
         seed, count = self.config.generate.seed, self.config.generate.personas
         self._secret = secrets.randbits(63) if seed is None else seed
-        self._audition = Audition(generator.studio) if self._audited and isinstance(generator, Synthetic) else None
+        self._audition = Audition(generator.studio) if audited and isinstance(generator, Synthetic) else None
         self._director = Director(self._secret, count, subjects, self._audition)
         if len(self._director.few) != (count or 0):
             raise ConfigError("the subjects have not as many personas as the settings say")
@@ -277,7 +277,7 @@ class Anonymizer:
         found, missed = self._find(frames, evidence)
         judged = self._judged(frames, found)
         stays = torch.tensor([is_kept(judgment) for judgment in judged], dtype=torch.bool)
-        belief = self._observe(frames, found[~stays])
+        belief = self._observe(frames, found[~stays], still=True)
         looks = self._reader.read(frames, belief.faces) if self._reader else [UNKNOWN] * len(belief.faces)
         personas, troupe = self._director.pictures(self._jury, frames, belief.faces, looks)
         audit = self._audit(moving=False, troupe=troupe)
@@ -292,17 +292,17 @@ class Anonymizer:
             return judge_pictures(self.consents, self._jury, frames, faces, faces.seen)
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
-        return ((frames, self._observe(frames, faces)) for frames, faces in found)
+        return ((frames, self._observe(frames, faces, still=False)) for frames, faces in found)
 
-    def _observe(self, frames: Frames, faces: Faces) -> Belief:
+    def _observe(self, frames: Frames, faces: Faces, *, still: bool) -> Belief:
         with self._clock("mesh"):
-            return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
+            return self._observer.observe(frames, faces, still=still) if self._observer else Belief.blind(faces)
 
     def _audit(self, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None) -> Audit | None:
-        if not self._jury or not self._audited:
+        if not self._auditor:
             return None
         lasting |= self.subjects is not None
-        return Audit(self._jury, moving=moving, lasting=lasting, troupe=troupe, audition=self._audition)
+        return Audit(self._auditor, moving=moving, lasting=lasting, troupe=troupe, audition=self._audition)
 
     @contextmanager
     def _clock(self, stage: str) -> Iterator[None]:

@@ -1,7 +1,7 @@
-"""Describes faces so that people can be told apart: how clear a view is, and 128 numbers for it.
+"""Describes faces as dlib's recognizer does, by 128 numbers each, and says how clear a view of somebody is.
 
-These embeddings are personal data: they are kept no longer than the work on the video that they come from, but for
-those of ``subjects``, which a user has asked for.
+Embeddings are personal data: they are kept no longer than the work on the video that they come from, but for those of
+``subjects``, which a user has asked for.
 """
 
 from __future__ import annotations

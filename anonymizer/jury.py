@@ -2,7 +2,7 @@
 
 They differ in layers, alignment and what they were trained to do. Who has to be unlike to both is less often known by a
 third one than who has to be unlike to dlib's alone; how much less, ``anonymizer evaluate`` tells. And together they
-know people again twice as well as dlib's alone: see ``people``.
+know people again better than each of them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def seen(embeddings: Tensor) -> Tensor:
 
 def distances(one: Tensor, other: Tensor) -> Tensor:
     """Of embeddings ``(..., 256)`` to each recognizer: ``(..., 2)``."""
-    return (one - other).unflatten(-1, (-1, EMBEDDING)).norm(dim=-1)
+    return (one - other).unflatten(-1, (2, EMBEDDING)).norm(dim=-1)
 
 
 def apart(new: Tensor, real: Tensor) -> Tensor:
@@ -85,4 +85,4 @@ def apart(new: Tensor, real: Tensor) -> Tensor:
 
 def normalized(embeddings: Tensor) -> Tensor:
     """Embeddings ``(N, 256)``, those of each recognizer brought to length 1."""
-    return F.normalize(embeddings.unflatten(1, (-1, EMBEDDING)), dim=2).flatten(1)
+    return F.normalize(embeddings.unflatten(1, (2, EMBEDDING)), dim=2).flatten(1)

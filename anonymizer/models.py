@@ -156,7 +156,7 @@ MODELS: dict[str, Model] = {
         },
         sha256="7801214d7270eb815bc92d90cf436a19ed93b670278a75092c45402c7bb6045e",
         size=38685816,
-        note="SFace of OpenCV's model zoo, tells whether a new face is like a real one; the model is under Apache-2.0",
+        note="SFace of OpenCV's model zoo, tells people apart, beside dlib's; the model is under Apache-2.0",
         network=SFace,
         state=convert.sface,
     ),

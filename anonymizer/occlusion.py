@@ -1,7 +1,8 @@
 """Sees what stands before a face, as hands, hair, glasses and microphones do: it stays in the picture.
 
-The network was trained on synthetic faces by ``generate/fit_occlusion.py``. It is trusted with little: where it says
-that most of a face is hidden, or most of its features, all of the face is replaced.
+The network was trained on synthetic faces by ``generate/fit_occlusion.py``, with locks of hair, but hardly knows hair
+that falls down beside faces: in photographs ``hairline`` looks for that; in videos it would take too long. Neither is
+trusted with much: where most of a face is said to be hidden, or most of its features, all of the face is replaced.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, FaceModel, load_face_model
+from anonymizer.hairline import hair_before
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.render import PROFILE
@@ -48,16 +50,20 @@ class OcclusionEstimator:
         network = weights.shipped(OcclusionNet(), "occlusion")
         self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
 
-    def estimate(self, frames: Frames, belief: Belief) -> Tensor:
+    def estimate(self, frames: Frames, belief: Belief, *, still: bool = False) -> Tensor:
         """See ``Belief.before``; nothing where a face is small, seen from the side, cut by the border, only expected,
-        or not known by shape.
+        or not known by shape. Of ``still`` pictures hair beside faces is, too.
         """
         before = belief.before.clone()
         rows = self._clear(frames, belief).nonzero()[:, 0]
         if len(rows):
             to_crop = to_crop_of(belief.meshes.points[rows])
             pictures = geometry.cut_patches(frames.pixels, belief.faces.frame[rows], to_crop, SIZE)
-            before[rows] = (self._network(pictures).sigmoid().nan_to_num(0) * 255).round().byte().cpu()
+            chances = self._network(pictures).sigmoid().nan_to_num(0).cpu()
+            if still:
+                points = geometry.apply_affine(to_crop, belief.meshes.points[rows, :, :2])
+                chances = torch.maximum(chances, hair_before(pictures.cpu(), points))
+            before[rows] = (chances * 255).round().byte()
         return before
 
     def _clear(self, frames: Frames, belief: Belief) -> Tensor:

@@ -4,11 +4,11 @@ A subject is known by embeddings, which tell its number. The persona is drawn fr
 nothing that was measured on the face, but for the coarse traits of ``--match``, as they were read first, and for how
 often somebody else was tried because the one before looked like the subject; see ``audition``. That is decided once.
 
-Who is linked is decided by ``People``, by means of six crops a face, of length 1, with limits of their own. Measured by
-``tests/bench/linking.py`` on 386 people of Labeled Faces in the Wild, two photographs each, in ten random orders, with
-the photographs as they are and, in brackets, reduced to faces of 41 pixels: none (0.08%) of the photographs get the
-subject of another person, and 44% (51%) of the people two subjects. With ``LINK`` at 0.30 it would be 0.18% and 38%, at
-0.32 0.71% and 31%. One crop each, as it is, with the limits of ``people``: 0.04% and 64%.
+Who is linked is decided by ``People``, by means of six crops a face, with limits of their own. Measured by
+``tests/bench/linking.py`` on 384 people of Labeled Faces in the Wild, two photographs each, in ten random orders, with
+the photographs as they are and, in brackets, reduced to faces of 41 pixels: none (none) of the photographs get the
+subject of another person, and 12% (14%) of the people two subjects. With ``LINK`` at 0.76 it would be 0.10% (0.09%) and
+9% (11%), at 0.78 1.1% (1.4%) and 7% (9%).
 """
 
 from __future__ import annotations

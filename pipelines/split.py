@@ -40,7 +40,7 @@ LENGTH = 1500
 LEAD = 32
 """Frames before a segment, at least, from which what is remembered of faces is known: portraits, light, failures."""
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept in folders; work in an earlier one is begun anew."""
 
 TIMELINE, SECRET, PEOPLE = "timeline", "secret", "people"

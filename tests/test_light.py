@@ -1,11 +1,12 @@
 """Colours of new faces."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from anonymizer.light import GREYEST, TO_YCC, Light, tint
+from anonymizer.light import EVEN, GREYEST, TO_YCC, Light, tint
 
 SKIN = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02, 0.15))  # chroma, saturation
 
@@ -48,3 +49,16 @@ def test_colour_of_no_skin_is_no_reason_to_fail() -> None:
     grey, skin = light((0.0, 0.0, 0.02)), light((-0.1, 0.2, 0.1))
     for real, new in ((grey, grey), (grey, skin), (skin, grey)):
         assert tint(real, new).isfinite().all()
+
+
+def test_patches_of_another_colour_are_pulled_to_the_skin_around_them() -> None:
+    chroma, patch = torch.tensor([-0.1, 0.2]), torch.tensor([0.02, -0.04])
+    real = light((-0.1, 0.2, 0.2))
+
+    def left(saturation: float) -> float:
+        new = light((-0.1, 0.2, saturation))
+        return float((tinted(coloured(chroma + patch), real, new)[1:] - chroma).norm() / patch.norm())
+
+    assert left(EVEN) == pytest.approx(1, abs=1e-4)
+    assert left(2 * EVEN) == pytest.approx(0.5, abs=1e-4)
+    assert left(4 * EVEN) == pytest.approx(0.25, abs=1e-4)

@@ -63,13 +63,14 @@ def opaque(points: Tensor, model: FaceModel, frame: int = 0) -> Patches:
 
 
 def belief_of(*points: Tensor, score: float = 1.0) -> Belief:
-    """Faces with these meshes, all in the first frame."""
+    """Faces of a video with these meshes, all in the first frame: of photographs see ``test_hairline``."""
     meshes = Meshes(torch.stack(points), torch.ones(len(points)))
     flat = meshes.points[..., :2]
     found = whole_pictures(len(points), SIZE)
     faces = replace(
         found,
         frame=torch.zeros_like(found.frame),
+        tracks=torch.arange(len(points)),
         boxes=torch.cat([flat.amin(1), flat.amax(1)], dim=1),
         scores=torch.full((len(points),), score),
     )

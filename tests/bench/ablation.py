@@ -139,7 +139,7 @@ class Lab:
         """The average ``Belief.look``."""
         looks = []
         for frames in batches(paths, 1):
-            belief = self._plain._observe(frames, self._plain.inspect(frames))
+            belief = self._plain._observe(frames, self._plain.inspect(frames), still=True)
             looks.append(belief.look[belief.usable])
         return torch.cat(looks).mean(0)
 
@@ -184,7 +184,7 @@ class Lab:
         observer = anonymizer._observer
         assert observer
         observe = observer.observe
-        observer.observe = lambda frames, faces: variant.change(observe(frames, faces))  # type: ignore[method-assign]
+        observer.observe = lambda *given, **named: variant.change(observe(*given, **named))  # type: ignore[method-assign]
         return anonymizer
 
 
