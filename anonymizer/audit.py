@@ -47,7 +47,7 @@ from anonymizer.trust import Belief
 SAME = 0.6  # distance, see ``jury.apart``, below which two faces are taken for one person
 FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody always is a little alike, and later on
 TRIES = 8  # personas after the first one
-UNLIKE, WISHES = 0.75, 3  # distance below which another persona is tried though this one would do, at most so often
+UNLIKE, WISHES = 0.72, 6  # distance below which another persona is tried though this one would do, at most so often
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 

@@ -195,17 +195,19 @@ def test_somebody_else_is_drawn_instead(anonymizer: Anonymizer, picture: Tensor)
 
 class Scripted:
     """A jury to one of whom real faces are ``real``, and new ones ``new``, ``(N, 128)`` by track; to the other one, all
-    new faces are far from all real ones.
+    new faces are far from all real ones. What it sees first is real.
     """
 
     def __init__(self, real: Tensor, new: Tensor, sface: bool = False) -> None:
-        self._parts, self._sface = [(real, torch.zeros_like(real)), (new, torch.ones_like(new))], sface
+        self._real, self._new = (real, torch.zeros_like(real)), (new, torch.ones_like(new))
+        self._sface, self._before = sface, torch.zeros(0)
         self.looks = 0
 
     def embed(self, frames: Frames, faces: Faces) -> Tensor:
         self.looks += 1
-        self._parts.reverse()
-        part = self._parts[1]
+        if not len(self._before):
+            self._before = frames.pixels[0]
+        part = self._real if torch.equal(frames.pixels[0], self._before) else self._new
         return torch.cat(part[::-1] if self._sface else part, dim=1)[faces.tracks]
 
 
@@ -234,8 +236,8 @@ def scaled(distance: float, sface: bool) -> float:
 @pytest.mark.parametrize(
     ("distance", "whose", "together", "refused"),
     [
-        (0.74, 0, True, True),
-        (0.76, 0, True, False),
+        (0.71, 0, True, True),
+        (0.73, 0, True, False),
         (0.49, 1, True, True),
         (0.51, 1, True, False),
         (0.1, 1, False, False),
@@ -255,7 +257,7 @@ def test_who_is_too_similar(
     assert again.tolist() == [seen, False]
 
 
-@pytest.mark.parametrize(("distance", "asked"), [(0.76, 1), (0.74, 2 + WISHES), (0.61, 2 + WISHES), (0.59, 1 + TRIES)])
+@pytest.mark.parametrize(("distance", "asked"), [(0.73, 1), (0.71, 2 + WISHES), (0.61, 2 + WISHES), (0.59, 1 + TRIES)])
 @pytest.mark.parametrize("sface", [False, True])
 def test_who_would_do_is_shown_if_nobody_more_unlike_is_found(
     picture: Tensor, distance: float, asked: int, sface: bool
@@ -273,7 +275,7 @@ def test_who_would_do_is_shown_if_nobody_more_unlike_is_found(
 
 
 def test_the_least_alike_is_shown_if_nobody_is_unlike(picture: Tensor) -> None:
-    distances = [0.65, 0.55, 0.7, 0.62]
+    distances = [0.65, 0.55, 0.7, 0.62, 0.61, 0.68, 0.64]
     new = torch.stack([ONE, FAR[1]])
     audit = Audit(Scripted(torch.stack([ONE, OTHER]), new), moving=False)  # type: ignore[arg-type]
     belief, before = Belief.blind(face_of_noise(torch.tensor([0, 0]))), still(picture)
