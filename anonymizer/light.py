@@ -30,8 +30,8 @@ ROBUST = 0.2  # residual from which a point counts less
 PRIOR = 0.01  # pulls directional light towards none where few points face aside
 DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
-GREYEST = 0.3  # least share of its chroma that is left to a new face, unless the real one has hardly any
-EVEN = 0.045  # the most by which the chroma of a new face deviates: half of all portraits do more, some show patches
+GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
+EVEN = 0.045  # the most by which the chroma of a new face deviates: more is often light of two colours, in patches
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
@@ -108,8 +108,9 @@ def gain(real: Light, new: Light, brightness: Tensor, exposed: Tensor) -> Tensor
 def tint(real: Light, new: Light) -> Tensor:
     """Matrices ``(N, 3, 3)`` that give RGB columns the real face's chroma, brightness unchanged.
 
-    What is grey, as beards are, stays so where skin becomes less colourful: moved like skin, it would turn green. Where
-    the light on the portrait is of two colours, both become one.
+    What is grey, as beards are, stays so where skin becomes less colourful: moved like skin, it would turn green.
+    Where the colours of a portrait vary much, as in light of two colours, all of them come nearer to that of the skin,
+    grey ones too.
     """
     most = (real.saturation.clamp(max=EVEN) / new.saturation).clamp(max=1)[:, None]
     share = (real.chroma / new.chroma).nan_to_num().clamp(GREYEST, 1).minimum(most)

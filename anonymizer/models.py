@@ -143,7 +143,7 @@ MODELS: dict[str, Model] = {
         members=DLIB_RESNET,
         sha256="f83eb5904ebe66fbd9f7318b8b074558b8a8b2c0e69312e55372df0c52860436",
         size=22469680,
-        note="dlib's face recognizer, tells whether a person comes back in a video",
+        note="dlib's face recognizer, tells people apart, beside SFace, and what they seem like",
         network=DlibResnet,
         state=convert.dlib,
     ),

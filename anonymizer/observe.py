@@ -69,7 +69,7 @@ class Observer:
     def __init__(self, estimator: MeshEstimator, model: FaceModel, occlusion: OcclusionEstimator | None = None) -> None:
         self._estimator, self._model, self._occlusion = estimator, model, occlusion
 
-    def observe(self, frames: Frames, faces: Faces, *, still: bool = False) -> Belief:
+    def observe(self, frames: Frames, faces: Faces, *, still: bool) -> Belief:
         """See ``Belief``; all faces of a batch together, of a video or of ``still`` pictures."""
         belief = believe(self._estimator.estimate(frames, faces), faces, self._model)
         rows = belief.usable.nonzero()[:, 0]

@@ -1,7 +1,7 @@
 """Sees what stands before a face, as hands, hair, glasses and microphones do: it stays in the picture.
 
 The network was trained on synthetic faces by ``generate/fit_occlusion.py``, with locks of hair, but hardly knows hair
-that falls down beside faces: in photographs ``hairline`` looks for that; in videos it would take too long. Neither is
+that falls down beside faces: in photographs ``hairline`` looks for that; in videos it does not. Neither is
 trusted with much: where most of a face is said to be hidden, or most of its features, all of the face is replaced.
 """
 
@@ -50,7 +50,7 @@ class OcclusionEstimator:
         network = weights.shipped(OcclusionNet(), "occlusion")
         self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
 
-    def estimate(self, frames: Frames, belief: Belief, *, still: bool = False) -> Tensor:
+    def estimate(self, frames: Frames, belief: Belief, *, still: bool) -> Tensor:
         """See ``Belief.before``; nothing where a face is small, seen from the side, cut by the border, only expected,
         or not known by shape. Of ``still`` pictures hair beside faces is, too.
         """
@@ -62,7 +62,9 @@ class OcclusionEstimator:
             chances = self._network(pictures).sigmoid().nan_to_num(0).cpu()
             if still:
                 points = geometry.apply_affine(to_crop, belief.meshes.points[rows, :, :2])
-                chances = torch.maximum(chances, hair_before(pictures.cpu(), points))
+                # before hair makes bridges to what would else be islands
+                reaching = _from_outside((chances > LIKELY).float(), _outlines(points)) > 0
+                chances = torch.maximum(chances * reaching, hair_before(pictures.cpu(), points))
             before[rows] = (chances * 255).round().byte()
         return before
 

@@ -63,14 +63,13 @@ def opaque(points: Tensor, model: FaceModel, frame: int = 0) -> Patches:
 
 
 def belief_of(*points: Tensor, score: float = 1.0) -> Belief:
-    """Faces of a video with these meshes, all in the first frame: of photographs see ``test_hairline``."""
+    """Faces with these meshes, all in the first frame."""
     meshes = Meshes(torch.stack(points), torch.ones(len(points)))
     flat = meshes.points[..., :2]
     found = whole_pictures(len(points), SIZE)
     faces = replace(
         found,
         frame=torch.zeros_like(found.frame),
-        tracks=torch.arange(len(points)),
         boxes=torch.cat([flat.amin(1), flat.amax(1)], dim=1),
         scores=torch.full((len(points),), score),
     )
@@ -78,7 +77,7 @@ def belief_of(*points: Tensor, score: float = 1.0) -> Belief:
 
 
 def estimated(frames: Frames, belief: Belief, estimator: OcclusionEstimator) -> Belief:
-    return replace(belief, before=estimator.estimate(frames, belief))
+    return replace(belief, before=estimator.estimate(frames, belief, still=False))
 
 
 def shown(picture: np.ndarray, portrait: Portrait, model: FaceModel, estimator: OcclusionEstimator) -> np.ndarray:
@@ -201,6 +200,35 @@ def test_islands_in_a_face_are_hidden(
     assert not shown(picture, portrait, model, estimator).any()
     picture[y - 20 : y + 20, x - 20 :] = [0, 1, 0]
     assert shown(picture, portrait, model, estimator).any()
+
+
+def test_hair_of_photographs_makes_no_bridge_to_islands(
+    portraits: list[Portrait], estimator: OcclusionEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portrait = portraits[0]
+    picture = alone(portrait).copy()
+    x, y = portrait.points[1, :2].int().tolist()
+    picture[y - 20 : y + 20, x - 20 : x + 20] = [0, 1, 0]
+    frames = stills(torch.from_numpy(picture).permute(2, 0, 1)[None])
+    monkeypatch.setattr(estimator, "_network", lambda given: (given[:, 1:2] - given[:, :1] - 0.5) * 100)
+    everywhere = torch.ones(1, 1, 128, 128)
+    everywhere[..., 40:90, 40:90] = 0
+    monkeypatch.setattr("anonymizer.occlusion.hair_before", lambda pictures, points: everywhere)
+    moving, still = (estimator.estimate(frames, belief_of(portrait.points), still=still) for still in (False, True))
+    assert moving.max() == 255
+    assert still[everywhere == 0].max() == 0
+    assert still[everywhere == 1].min() == 255
+
+
+def test_hair_is_looked_for_in_photographs_only(portraits: list[Portrait], estimator: OcclusionEstimator) -> None:
+    portrait = portraits[0]
+    picture = alone(portrait).copy()
+    left, width = portrait.points[:, 0].min(), portrait.points[:, 0].max() - portrait.points[:, 0].min()
+    low, high = int(left - 0.4 * width), int(left + 0.08 * width)
+    picture[: int(portrait.points[152, 1]), max(low, 0) : high] = [0.1, 0.07, 0.06]
+    frames = stills(torch.from_numpy(picture).permute(2, 0, 1)[None])
+    moving, still = (estimator.estimate(frames, belief_of(portrait.points), still=still) for still in (False, True))
+    assert (still.int() > moving.int()).float().mean() > 0.005
 
 
 def test_numbers_that_are_none_hide(
