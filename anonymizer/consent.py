@@ -103,8 +103,10 @@ class Consents:
 
     def _away(self, faces: Tensor) -> Tensor:
         """How far views of faces are from people, each from the nearest of theirs: ``(N, P)``."""
-        known = [person.views for person in self.people]
-        apart = [torch.cdist(faces, views, compute_mode="donot_use_mm_for_euclid_dist").amin(1) for views in known]
+        apart = [
+            torch.cdist(faces, person.views, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+            for person in self.people
+        ]
         return torch.stack(apart, dim=1).nan_to_num(torch.inf)
 
     def _judge(self, row: int, away: Tensor, clear: bool, today: datetime.date) -> Judgment | None:

@@ -46,7 +46,7 @@ def hair_before(pictures: Tensor, points: Tensor) -> Tensor:
 
 def _hair(picture: Picture, points: Points) -> Mask:
     size = len(picture)
-    face, features = _filled(points, size), _filled(points[[*BROWS, *EYES, *MOUTH]], size)
+    face, features = filled(points, size), filled(points[[*BROWS, *EYES, *MOUTH]], size)
     middle = np.maximum(cv2.erode(face, _disc(INSIDE * size), borderValue=0), features)
     around = cv2.dilate(face, _disc(AROUND * size))
     nothing = np.zeros((size, size), np.float32)
@@ -76,7 +76,8 @@ def _learn(others: NDArray[Any], skin: NDArray[Any]) -> Colours:
     return colours
 
 
-def _filled(points: Points, size: int) -> Mask:
+def filled(points: Points, size: int) -> Mask:
+    """The convex hull of ``points (P, 2)``: ``(size, size)`` uint8, 1 inside."""
     mask = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.ascontiguousarray(points)).round().astype(np.int32), 1)
     return mask

@@ -19,7 +19,7 @@ from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, FaceModel, load_face_model
-from anonymizer.hairline import hair_before
+from anonymizer.hairline import filled, hair_before
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.render import PROFILE
@@ -126,10 +126,7 @@ def to_crop_of(points: Tensor) -> Tensor:
 
 def _outlines(points: Tensor) -> Tensor:
     """Where meshes ``(N, 468, 2)`` in pixels of crops lie in these: masks ``(N, 1, SIZE, SIZE)``."""
-    masks = np.zeros((len(points), SIZE, SIZE), np.float32)
-    for mask, corners in zip(masks, points.numpy(), strict=True):
-        cv2.fillConvexPoly(mask, cv2.convexHull(corners).round().astype(np.int32), 1.0)
-    return torch.from_numpy(masks)[:, None]
+    return torch.from_numpy(np.stack([filled(corners, SIZE) for corners in points.numpy()])).float()[:, None]
 
 
 def _ringed(faces: Tensor, points: Tensor, turned: Tensor) -> Tensor:
