@@ -27,7 +27,8 @@ class Director:
         secret: what they are drawn from.
         count: of the personas of all; None for one a person.
         subjects: have theirs in all files.
-        audition: chooses those that last, see ``Audit`` for others; without it, people get the first that there is.
+        audition: chooses those that last in a video, see ``Audit`` for others; never those of subjects. Without it,
+            people get the first that there is.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Director:
         """
         known: dict[int, Persona] = {}
         if self._subjects and jury:
-            known = cast_stills(self._subjects, self._audition, jury, frames, faces, looks)
+            known = cast_stills(self._subjects, jury, frames, faces, looks)
         sources = [digest(picture) for picture in frames.pixels]
         places = [int((faces.frame[:row] == frame).sum()) for row, frame in enumerate(faces.frame)]
         rows = list(enumerate(zip(faces.frame.tolist(), places, looks, strict=True)))
@@ -69,7 +70,7 @@ class Director:
         views = {who: views for who, views in people.embeddings.items() if who not in without}
         if not self._subjects or not views:
             return {}
-        return self._subjects.cast(views, people.met, people.looks, self._audition)
+        return self._subjects.cast(views, people.met, people.looks)
 
     def parts(self, people: People, looks: Mapping[int, Look], secret: int, source: bytes) -> dict[int, Persona]:
         """Of those who can be told in a video that is rendered in parts, by number; of the others see ``cast_frames``,

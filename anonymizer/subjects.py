@@ -1,8 +1,8 @@
 """Who is who in all files that are worked on with one key: subjects, who keep their personas.
 
 A subject is known by embeddings, which tell its number. The persona is drawn from the number and the key: it depends on
-nothing that was measured on the face, but for the coarse traits of ``--match``, as they were read first, and for how
-often somebody else was tried because the one before looked like the subject; see ``audition``. That is decided once.
+nothing that was measured on the face, but for the coarse traits of ``--match``, as they were read first. So there is no
+``audition``: personas of two keys that were both chosen to be unlike one face would be a little alike.
 
 Who is linked is decided by ``People``, by means of six crops a face, with limits of their own. Measured by
 ``tests/bench/linking.py`` on 384 people of Labeled Faces in the Wild, two photographs each, in ten random orders, with
@@ -22,7 +22,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from anonymizer.audition import Audition
 from anonymizer.batches import Faces, Frames
 from anonymizer.envelope import Envelope
 from anonymizer.generate.base import Persona
@@ -50,11 +49,7 @@ class Casting(Protocol):
     envelope: Envelope
 
     def cast(
-        self,
-        views: Mapping[int, Tensor],
-        met: Collection[tuple[int, int]],
-        looks: Mapping[int, Look],
-        audition: Audition | None = None,
+        self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
     ) -> dict[int, Persona]:
         """Link people with subjects; who is in doubt becomes a new one.
 
@@ -62,7 +57,6 @@ class Casting(Protocol):
             views: of all people of a photograph or a video who can be told, by number: ``(K, 256)``.
             met: pairs of numbers, of those who were seen at the same time.
             looks: by number, what people seem like; used if they are new.
-            audition: chooses the personas of those who are new; without it, they get the first that there is.
 
         Returns:
             The persona of each, by number.
@@ -74,12 +68,7 @@ class Casting(Protocol):
 
 
 def cast_stills(
-    subjects: Casting,
-    audition: Audition | None,
-    jury: Jury,
-    frames: Frames,
-    faces: Faces,
-    looks: Sequence[Look],
+    subjects: Casting, jury: Jury, frames: Frames, faces: Faces, looks: Sequence[Look]
 ) -> dict[int, Persona]:
     """The personas of those in independent pictures who can be told, by row of ``faces``."""
     clear = (clearness(faces) > 0).nonzero()[:, 0]
@@ -88,7 +77,7 @@ def cast_stills(
     personas: dict[int, Persona] = {}
     for frame in sorted({int(faces.frame[row]) for row in told}):
         views = {row: view for row, view in told.items() if faces.frame[row] == frame}
-        personas |= subjects.cast(views, set(combinations(sorted(views), 2)), dict(enumerate(looks)), audition)
+        personas |= subjects.cast(views, set(combinations(sorted(views), 2)), dict(enumerate(looks)))
     return personas
 
 
@@ -99,13 +88,11 @@ class Subject:
     Attributes:
         first, last: days on which files that show the subject were worked on.
         look: what personas are drawn to suit: of the first file.
-        tries: after which the persona was found; None as long as it was not looked for.
     """
 
     first: datetime.date
     last: datetime.date
     look: Look
-    tries: int | None = None
 
 
 def nobody(known: Mapping[int, Tensor] | None = None) -> People:
@@ -157,26 +144,10 @@ class Subjects:
         return table
 
     def persona(self, key: bytes, subject: int, personas: Sequence[Persona] = ()) -> Persona:
-        """Whom a subject is replaced by: the same with the same key, once ``settle`` was called; by turns if there are
-        only a few.
-        """
+        """Whom a subject is replaced by: the same with the same key; by turns if there are only a few."""
         if personas:
             return personas[subject % len(personas)]
-        known = self.known[subject]
-        return Persona(derive_seed(key, self.name, subject), known.look.attributes).another(known.tries or 0)
-
-    def unsettled(self, subjects: Iterable[int]) -> dict[int, Tensor]:
-        """Those of ``subjects`` whose personas were not looked for yet: by number, views ``(K, 256)``."""
-        return {number: self.people.embeddings[number] for number in subjects if self.known[number].tries is None}
-
-    def settle(self, tries: Mapping[int, int]) -> dict[int, int]:
-        """Remember for good after how many tries personas were found, unless somebody else has done so, or the subject
-        was forgotten; what holds now.
-        """
-        for number, count in tries.items():
-            if number in self.known and self.known[number].tries is None:
-                self.known[number] = replace(self.known[number], tries=count)
-        return {number: self.known[number].tries or 0 if number in self.known else tries[number] for number in tries}
+        return Persona(derive_seed(key, self.name, subject), self.known[subject].look.attributes)
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Remember nothing of these subjects; their numbers are never given again.

@@ -3,9 +3,9 @@
 Every change is a transaction: under a lock (``flock`` of the key file), the registry is read, changed, and another file
 takes its place, whole. So any number of processes of one machine may work with it, and be killed at any moment.
 
-Format, version 2::
+Format, version 3::
 
-    9 bytes    b"SUBJECTS2"
+    9 bytes    b"SUBJECTS3"
     8 bytes    the name of the key, see ``keys``
     12 bytes   nonce, random each time
     the rest   AES-256-GCM, with 16 bytes of tag at the end, of safetensors; the bytes before are authenticated with it
@@ -13,11 +13,9 @@ Format, version 2::
     views (N, 256) float16, owners (N,) int64           whose they are: numbers of subjects, in the order of the list
     met (M, 2) int64                                    subjects who were seen at the same time
     rest (B,) uint8                                     JSON: name (hex, random, of the registry), count (numbers
-                                                        given), subjects: [number, first day, last day, look, tries]
+                                                        given), subjects: [number, first day, last day, look]
 
-The number of tries after which the persona was found is null while somebody looks for it, which takes time and so is
-done outside of transactions: then whoever sees the subject looks for it, and the first to be done decides. Version 1
-knew people by other numbers, which tell nothing to this program: it refuses such files.
+Earlier versions knew people by other numbers, or gave them other personas: such files are refused.
 """
 
 from __future__ import annotations
@@ -35,7 +33,6 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from anonymizer.audition import Audition
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
@@ -46,7 +43,7 @@ from anonymizer.troupe import draw
 from pipelines.keys import Key, path_of
 from pipelines.sealed import Sealed
 
-MAGIC, EARLIER = b"SUBJECTS2", b"SUBJECTS1"
+MAGIC, EARLIER = b"SUBJECTS3", (b"SUBJECTS1", b"SUBJECTS2")
 HEAD = len(MAGIC) + 8
 
 State = tuple[int, int, int]  # of a file: what tells it from those that it takes the place of
@@ -77,23 +74,12 @@ class Registry:
         self._was_there = False
 
     def cast(
-        self,
-        views: Mapping[int, Tensor],
-        met: Collection[tuple[int, int]],
-        looks: Mapping[int, Look],
-        audition: Audition | None = None,
+        self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
     ) -> dict[int, Persona]:
         """See ``Casting``."""
         with self._change() as subjects:
             table = subjects.link(views, met, looks, datetime.datetime.now(datetime.UTC).date())
-            cast = {who: subjects.persona(self._key.seeds, who, self.personas) for who in table.values()}
-            new = {} if self.personas else subjects.unsettled(table.values())
-        if new:
-            first = {who: cast[who] for who in new}
-            tries = audition.choose(first, new) if audition else dict.fromkeys(new, 0)
-            with self._change() as subjects:  # meanwhile others may have settled them
-                cast |= {who: first[who].another(count) for who, count in subjects.settle(tries).items()}
-        return {number: cast[subject] for number, subject in table.items()}
+            return {who: subjects.persona(self._key.seeds, one, self.personas) for who, one in table.items()}
 
     def read(self) -> Subjects:
         """All subjects; nobody, if there is no registry.
@@ -151,8 +137,8 @@ class Registry:
         if head.startswith(MAGIC) and head != self._head:
             raise ConfigError(f"the registry is not of the key in {self._key_file}", path=self.path)
         if head.startswith(EARLIER):
-            cause = "the registry is of an earlier version, which knew people by other numbers"
-            raise MediaError(f"{cause}: `anonymizer subjects purge` begins anew", path=self.path)
+            cause = "the registry is of an earlier version: `anonymizer subjects purge` begins anew"
+            raise MediaError(cause, path=self.path)
         try:
             return Sealed(self._key.cipher).unseal(sealed, head)
         except ValueError as error:
@@ -236,7 +222,7 @@ def _packed(subjects: Subjects) -> bytes:
         "name": subjects.name.hex(),
         "count": people.count,
         "subjects": [
-            (number, known.first.isoformat(), known.last.isoformat(), vars(known.look), known.tries)
+            (number, known.first.isoformat(), known.last.isoformat(), vars(known.look))
             for number, known in subjects.known.items()
         ],
     }
@@ -258,8 +244,5 @@ def _unpacked(data: bytes) -> Subjects:
     people.count = rest["count"]
     people.met = {(one, other) for one, other in tensors["met"].tolist()}
     day = datetime.date.fromisoformat
-    known = {
-        number: Subject(day(first), day(last), Look(**look), tries)
-        for number, first, last, look, tries in rest["subjects"]
-    }
+    known = {number: Subject(day(first), day(last), Look(**look)) for number, first, last, look in rest["subjects"]}
     return Subjects(bytes.fromhex(rest["name"]), people, known)

@@ -224,27 +224,26 @@ def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monk
     assert agreed[0].personas
 
 
-class Noting:
-    """Subjects who note what their personas are chosen by."""
+class Casting:
+    """Subjects, all of whom have one persona."""
 
     key, personas, envelope = "", (), Plain()
 
-    def cast(self, views: object, met: object, looks: object, audition: Audition | None = None) -> dict[int, Persona]:
-        self.audition = audition
-        return {}
+    def cast(self, views: Mapping[int, Tensor], met: object, looks: object) -> dict[int, Persona]:
+        return dict.fromkeys(views, ANNA)
 
 
-def test_subjects_are_auditioned(anonymizer: Anonymizer, picture: Tensor) -> None:
-    people, always, subjects = People(), Always(), Noting()
+def test_subjects_are_never_auditioned(anonymizer: Anonymizer, picture: Tensor) -> None:
+    """Two personas of one person who are both unlike them would be a little alike."""
+    people, always = People(), Always()
     people.remember(people.stranger(), ME)
-    director = Director(0, None, subjects, always)
-    director.people(people)
-    assert subjects.audition is always
-    del subjects.audition
+    director = Director(0, None, Casting(), always)
+    assert director.people(people) == {0: ANNA}
+    assert director.parts(people, {}, 5, b"a") == {0: ANNA}
     frames = Frames(picture[None], (Fraction(0),))
     faces = anonymizer.inspect(frames)
-    director.pictures(Jury(Recognizer(CPU), CPU), frames, faces, [Look()] * len(faces))
-    assert subjects.audition is always
+    assert ANNA in director.pictures(Jury(Recognizer(CPU), CPU), frames, faces, [Look()] * len(faces))[0]
+    assert always.known == []
 
 
 def test_only_who_is_drawn_and_audited_is_auditioned(anonymizer: Anonymizer) -> None:

@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Frames, GenerateConfig
-from anonymizer.audition import Audition
 from anonymizer.detect import DETECTORS
 from anonymizer.envelope import Plain
 from anonymizer.errors import ConfigError, LeakError, PassingError
@@ -50,13 +49,9 @@ class Recording(Registry):
         self.answers: list[dict[int, Persona]] = []
 
     def cast(
-        self,
-        views: Mapping[int, Tensor],
-        met: Collection[tuple[int, int]],
-        looks: Mapping[int, Look],
-        audition: Audition | None = None,
+        self, views: Mapping[int, Tensor], met: Collection[tuple[int, int]], looks: Mapping[int, Look]
     ) -> dict[int, Persona]:
-        self.answers.append(super().cast(views, met, looks, audition))
+        self.answers.append(super().cast(views, met, looks))
         return self.answers[-1]
 
     @property

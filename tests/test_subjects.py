@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from scipy.stats import chi2
 from scripted_faces import looks
 from torch import Tensor
 
-from anonymizer.audition import Audition
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
@@ -47,9 +45,9 @@ def link(subjects: Subjects, *people: int, day: datetime.date = DAY, look: Look 
     return [table[number] for number in range(len(people))]
 
 
-def cast(registry: Registry, *people: int, look: Look | None = None, audition: Audition | None = None) -> list[Persona]:
+def cast(registry: Registry, *people: int, look: Look | None = None) -> list[Persona]:
     met = set(combinations(range(len(people)), 2))
-    personas = registry.cast(views(*people), met, dict.fromkeys(range(len(people)), look or Look()), audition)
+    personas = registry.cast(views(*people), met, dict.fromkeys(range(len(people)), look or Look()))
     return [personas[number] for number in range(len(people))]
 
 
@@ -251,95 +249,25 @@ def test_what_cannot_be_written_is_not_known(key_file: Path, monkeypatch: pytest
     assert cast(registry, 3) == [persona]
 
 
-# Auditions
-
-
-class Taking(Audition):
-    """Takes whom it is told to; meanwhile something happens."""
-
-    def __init__(self, tries: int, meanwhile: Callable[[], object] = bool) -> None:
-        self._tries, self._meanwhile = tries, meanwhile
-        self.known: list[dict[int, Tensor]] = []
-
-    def choose(self, personas: Mapping[int, Persona], views: Mapping[int, Tensor]) -> dict[int, int]:
-        assert personas.keys() == views.keys()
-        self.known.append(dict(views))
-        self._meanwhile()
-        return dict.fromkeys(personas, self._tries)
-
-
-def test_the_persona_that_was_chosen_stays_whatever_is_learnt(key_file: Path) -> None:
-    audition = Taking(2)
-    [persona] = cast(Registry(key_file), 3, audition=audition)
-    assert [views[0].shape for views in audition.known] == [(1, 256)]
-    assert torch.equal(audition.known[0][0], Registry(key_file).read().people.embeddings[0])
+def test_the_persona_stays_whatever_is_learnt(key_file: Path) -> None:
+    [persona] = cast(Registry(key_file), 3)
     near = {0: F.normalize(looks(3) + 0.2 * looks(6), dim=0)[None]}
-    later = Taking(1)
-    assert Registry(key_file).cast(near, set(), {}, later) == {0: persona}
+    assert Registry(key_file).cast(near, set(), {}) == {0: persona}
     subjects = Registry(key_file).read()
     assert len(subjects.people.embeddings[0]) == 2
-    assert subjects.known[0].tries == 2
-    assert cast(Registry(key_file), 3, audition=later) == cast(Registry(key_file), 3) == [persona]
-    assert later.known == []
-    one, two = cast(Registry(key_file), 3, 5, audition=later)
-    assert [views.keys() for views in later.known] == [{1}], "only who is new is auditioned"
-    seeds = Key.read(key_file).seeds
-    assert one == Persona(derive_seed(seeds, subjects.name, 0)).another(2) == persona
-    assert two == Persona(derive_seed(seeds, subjects.name, 1)).another(1)
+    assert cast(Registry(key_file), 3) == [persona]
+    assert persona == Persona(derive_seed(Key.read(key_file).seeds, subjects.name, 0))
 
 
-def test_without_an_audition_the_first_persona_stays(key_file: Path) -> None:
-    [persona] = cast(Registry(key_file), 3)
-    audition = Taking(2)
-    assert cast(Registry(key_file), 3, audition=audition) == [persona]
-    assert audition.known == []
-
-
-def test_a_troupe_has_no_auditions(key_file: Path) -> None:
-    audition, registry = Taking(2), Registry(key_file, 3)
-    assert cast(registry, 3, 5, audition=audition) == list(registry.personas[:2])
-    assert audition.known == []
-    assert len(set(cast(Registry(key_file), 3, 5, audition=audition))) == 2
-    assert [views.keys() for views in audition.known] == [{0, 1}], "nobody has seen their own personas before"
-
-
-def test_others_may_work_meanwhile_and_who_is_first_decides(key_file: Path) -> None:
-    other = Registry(key_file)
-    personas: list[Persona] = []
-    audition = Taking(2, lambda: personas.extend(cast(other, 3, 7, audition=Taking(1))))
-    registry = Registry(key_file)
-    assert cast(registry, 3, audition=audition) == personas[:1]
-    assert {number: known.tries for number, known in registry.read().known.items()} == {0: 1, 1: 1}
-
-
-def test_who_is_forgotten_meanwhile_stays_forgotten(key_file: Path) -> None:
-    audition = Taking(2, lambda: Registry(key_file).forget([0]))
-    [persona] = cast(Registry(key_file), 3, audition=audition)
-    subjects = Registry(key_file).read()
-    assert subjects.known == {}
-    assert persona == Persona(derive_seed(Key.read(key_file).seeds, subjects.name, 0)).another(2)
-
-
-def test_an_audition_that_was_broken_off_is_done_again(key_file: Path) -> None:
-    def fail() -> None:
-        raise MediaError("broken off")
-
-    with pytest.raises(MediaError, match="broken off"):
-        cast(Registry(key_file), 3, audition=Taking(1, fail))
-    assert Registry(key_file).read().known[0].tries is None
-    [persona] = cast(Registry(key_file), 3, audition=Taking(2))
-    assert [persona] == cast(Registry(key_file), 3)
-    assert Registry(key_file).read().known[0].tries == 2
-
-
-def test_a_registry_of_an_earlier_version_is_refused(key_file: Path) -> None:
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_registry_of_an_earlier_version_is_refused(key_file: Path, earlier: bytes) -> None:
     cast(Registry(key_file), 3)
     path = path_of(key_file)
-    content = path.read_bytes()
-    path.write_bytes(content.replace(MAGIC, EARLIER))
+    content = path.read_bytes().replace(MAGIC, earlier)
+    path.write_bytes(content)
     with pytest.raises(MediaError, match=r"earlier version.*subjects purge"):
         cast(Registry(key_file), 3)
-    assert path.read_bytes() == content.replace(MAGIC, EARLIER)
+    assert path.read_bytes() == content
     assert purge(key_file)
     cast(Registry(key_file), 3)
 

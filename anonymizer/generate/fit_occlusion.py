@@ -1,9 +1,10 @@
 """Trains the network that sees what hides a face: ``occlusion.safetensors``.
 
 ``python -m anonymizer.generate.fit_occlusion PORTRAITS.safetensors``; PORTRAITS come from ``sample_portraits``. Hands,
-hair, glasses and other things are painted before these faces (see ``occluders``), and the pictures made as bad as real
-ones. A quarter of an hour on a CPU with two cores; a second run goes on. Prints, on faces that were left out, how much
-of what is hidden is seen, by kind, and how much of what is not is taken for hidden.
+hair, glasses and other things are painted before these faces (see ``occluders``); their own hair is where ``hairline``
+finds it. Then the pictures are made as bad as real ones. Half an hour on a CPU with two cores; a second run goes on.
+Prints, on faces that were left out, how much of what is hidden is seen, by kind, and how much of what is not is taken
+for hidden.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from anonymizer import geometry
 from anonymizer.generate import attributes, occluders
 from anonymizer.generate.spoil import degrade, relight
 from anonymizer.generate.training import Samples, descend
+from anonymizer.hairline import AROUND, hair_before
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
-from anonymizer.occlusion import SURE
+from anonymizer.occlusion import SURE, to_crop_of
 
 BATCH, STEPS, RATE = 16, 2400, 4e-3
 LEFT_OUT = 16  # every how many of the faces is left out
@@ -36,9 +38,11 @@ FIRST, TESTED = 1_000_000, 5_000_000  # seeds of what is trained on and of what 
 BARE = 0.3  # share of faces before which there is nothing
 WRONGLY = 3.0  # how much worse it is to take skin for something before it than the other way round
 CHEEKS, MOUTH = [50, 280, 101, 330, 205, 425, 118, 347], [61, 291]  # points of the mesh
-AROUND = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 33, 263, 205, 425, 61, 291]
+FEATURES = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 33, 263, 205, 425, 61, 291]
 ALIKE = 0.2  # distance of colours, of sqrt(3), within which they may be those of one skin
 SUSPECT = 0.85  # share of the portraits beyond which they seem to have glasses or a fringe
+SHADED = 0.3  # share of faces that are darker on one side
+PART = 100  # portraits that are looked at together
 TURN, MOVE, SCALE = 0.12, 0.04, 0.1  # by which meshes may be off: radians, sides, logarithm
 
 
@@ -60,7 +64,9 @@ def example(portraits: Samples, row: int, seed: int, kind: int | None = None) ->
         shown, hidden = scene.picture, np.zeros(scene.picture.shape[:2], np.float32)
     else:
         shown, hidden = occluders.hide(scene, chance, kind)
-    known = np.maximum(_skin(scene), hidden * _hull(scene))
+    shown, hair = _shaded(shown, chance), portraits["hair"][row, 0].numpy() / np.float32(255)
+    known = np.maximum(_surroundings(scene) if hair.any() else _skin(scene), hidden * _hull(scene))
+    hidden = np.maximum(hidden, hair)
     layers = torch.from_numpy(np.concatenate([shown, hidden[..., None], known[..., None]], axis=2)).permute(2, 0, 1)
     crop = _crop(layers, portraits["points"][row], chance)
     if chance.random() < 0.5:
@@ -85,19 +91,55 @@ def _skin(scene: occluders.Scene) -> occluders.Picture:
     x, y = np.round(scene.points[CHEEKS]).astype(int).clip(0, scene.size - 1).T
     other = np.linalg.norm(scene.picture - np.median(scene.picture[y, x], axis=0), axis=2) > ALIKE
     other[int(scene.points[MOUTH, 1].mean()) :] = False
-    features = cv2.dilate(_hull(scene, AROUND), np.ones((9, 9)))
+    features = cv2.dilate(_hull(scene, FEATURES), np.ones((9, 9)))
     skin: occluders.Picture = _hull(scene) * ~(other & (features == 0))
     return skin
 
 
-def _bare(portraits: Samples) -> Samples:
-    """Without those that seem to have glasses, or hair over the forehead, of their own."""
-    keep = torch.ones(len(portraits["points"]), dtype=torch.bool)
-    pictures = [F.avg_pool2d(part.float() / 255, 3, 1, 1) for part in portraits["pixels"].split(100)]
-    for measure in (attributes.glasses, attributes.fringe):
-        points = portraits["points"][..., :2].split(100)
-        shown = torch.cat([measure(*part) for part in zip(pictures, points, strict=True)])
-        keep &= shown <= shown.quantile(SUSPECT)
+def _surroundings(scene: occluders.Scene) -> occluders.Picture:
+    """Where the mesh is, and as far around it as hair is looked for."""
+    reach = 2 * round(AROUND * crop_of_mesh(torch.from_numpy(scene.points)[None]).side.item()) + 1
+    return cv2.dilate(_hull(scene), np.ones((reach, reach)))
+
+
+def _shaded(picture: occluders.Picture, chance: np.random.Generator) -> occluders.Picture:
+    """Often darker towards a side, as by light from the other one: that is no hair."""
+    if chance.random() > SHADED:
+        return picture
+    angle, darkest = chance.uniform(0, 2 * np.pi), chance.uniform(0.3, 0.9)
+    y, x = np.mgrid[: len(picture), : len(picture)] / len(picture) - 0.5
+    across = (0.5 + (x * np.cos(angle) + y * np.sin(angle)) * chance.uniform(1, 3)).clip(0, 1)
+    shaded: occluders.Picture = picture * (1 - (1 - darkest) * across[..., None]).astype(np.float32)
+    return shaded
+
+
+def with_hair(portraits: Samples) -> Samples:
+    """Portraits with their own ``hair (N, 1, S, S)``, 0 to 255, where it hangs over the rim of the face.
+
+    Without those who seem to have glasses, or hair that is not found, over the forehead.
+    """
+    size, found = portraits["pixels"].shape[-1], []
+    for pixels, points in zip(portraits["pixels"].split(PART), portraits["points"].split(PART), strict=True):
+        to_crop = to_crop_of(points)
+        frame = torch.arange(len(points))
+        crops = geometry.cut_patches(pixels.permute(0, 2, 3, 1), frame, to_crop, SIZE)
+        hair = hair_before(crops, geometry.apply_affine(to_crop, points[..., :2]))
+        where = geometry.apply_affine(to_crop, geometry.pixel_grid(size, hair.device).expand(len(points), -1, -1))
+        found.append((geometry.sample(hair, where / SIZE).view(-1, 1, size, size) * 255).round().byte())
+    portraits = portraits | {"hair": torch.cat(found)}
+    bare = ~(portraits["hair"] > 0).flatten(1).any(1)
+    glasses, fringe = (
+        torch.cat(
+            [
+                measure(F.avg_pool2d(pixels.float() / 255, 3, 1, 1), points)
+                for pixels, points in zip(
+                    portraits["pixels"].split(PART), portraits["points"][..., :2].split(PART), strict=True
+                )
+            ]
+        )
+        for measure in (attributes.glasses, attributes.fringe)
+    )
+    keep = (glasses <= glasses.quantile(SUSPECT)) & ~(bare & (fringe > fringe.quantile(SUSPECT)))
     return {name: value[keep] for name, value in portraits.items()}
 
 
@@ -168,7 +210,7 @@ def report(network: OcclusionNet, portraits: Samples) -> None:
 @click.option("--steps", default=STEPS)
 def main(portraits: Path, steps: int) -> None:
     """Train on PORTRAITS and write the network into the package; beside them is kept what a second run goes on from."""
-    drawn = _bare(safetensors.torch.load_file(portraits))
+    drawn = with_hair(safetensors.torch.load_file(portraits))
     left_out = torch.arange(len(drawn["points"])) % LEFT_OUT == 0
     shown, others = ({name: value[rows] for name, value in drawn.items()} for rows in (~left_out, left_out))
     network = train(shown, portraits.with_suffix(".training"), steps)

@@ -132,7 +132,7 @@ class Lab:
     """Anonymizes and measures."""
 
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
-        self._estimator, self._recognizers = MeshEstimator(torch.device("cpu")), recognizers
+        self._estimator, self.recognizers = MeshEstimator(torch.device("cpu")), recognizers
         self._plain = Anonymizer(Config())
 
     def usual(self, paths: Sequence[Path]) -> Tensor:
@@ -153,7 +153,7 @@ class Lab:
         to_patch = square_to_patch(centre, side, torch.zeros(1), 32)
         bright = 255 * cut_patches(frames.pixels, faces.frame, to_patch, 32).mean()
         told = torch.cat([MODEL.conditions(meshes.points)[0, :3], bright[None]]).double().numpy()
-        return [recognizer.embed(view)[0] for recognizer in self._recognizers], told
+        return [recognizer.embed(view)[0] for recognizer in self.recognizers], told
 
     def originals(self, paths: Sequence[Path]) -> list[Faces]:
         """The face in the middle of each; none where there is none."""
@@ -169,7 +169,7 @@ class Lab:
         """Of photographs, as they are or anonymized: embeddings by recognizer, and what else is told."""
         anonymizer = self._anonymizer(variant) if variant else None
         shown = (variant or Variant("")).shown
-        embedded: list[Rows] = [[] for _ in self._recognizers]
+        embedded: list[Rows] = [[] for _ in self.recognizers]
         told = []
         for frames, face in zip(batches(paths, 1), faces, strict=True):
             done = anonymizer.stills(frames).frames if anonymizer else frames
