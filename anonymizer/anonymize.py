@@ -277,7 +277,7 @@ class Anonymizer:
         found, missed = self._find(frames, evidence)
         judged = self._judged(frames, found)
         stays = torch.tensor([is_kept(judgment) for judgment in judged], dtype=torch.bool)
-        belief = self._observe(frames, found[~stays], still=True)
+        belief = self._observe(frames, found[~stays])
         looks = self._reader.read(frames, belief.faces) if self._reader else [UNKNOWN] * len(belief.faces)
         personas, troupe = self._director.pictures(self._jury, frames, belief.faces, looks)
         audit = self._audit(moving=False, troupe=troupe)
@@ -292,11 +292,11 @@ class Anonymizer:
             return judge_pictures(self.consents, self._jury, frames, faces, faces.seen)
 
     def _observed(self, found: Iterable[tuple[Frames, Faces]]) -> Iterator[tuple[Frames, Belief]]:
-        return ((frames, self._observe(frames, faces, still=False)) for frames, faces in found)
+        return ((frames, self._observe(frames, faces)) for frames, faces in found)
 
-    def _observe(self, frames: Frames, faces: Faces, *, still: bool) -> Belief:
+    def _observe(self, frames: Frames, faces: Faces) -> Belief:
         with self._clock("mesh"):
-            return self._observer.observe(frames, faces, still=still) if self._observer else Belief.blind(faces)
+            return self._observer.observe(frames, faces) if self._observer else Belief.blind(faces)
 
     def _audit(self, *, moving: bool, lasting: bool = False, troupe: Troupe | None = None) -> Audit | None:
         if not self._auditor:

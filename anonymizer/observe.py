@@ -69,14 +69,14 @@ class Observer:
     def __init__(self, estimator: MeshEstimator, model: FaceModel, occlusion: OcclusionEstimator | None = None) -> None:
         self._estimator, self._model, self._occlusion = estimator, model, occlusion
 
-    def observe(self, frames: Frames, faces: Faces, *, still: bool) -> Belief:
-        """See ``Belief``; all faces of a batch together, of a video or of ``still`` pictures."""
+    def observe(self, frames: Frames, faces: Faces) -> Belief:
+        """See ``Belief``; all faces of a batch together."""
         belief = believe(self._estimator.estimate(frames, faces), faces, self._model)
         rows = belief.usable.nonzero()[:, 0]
         if not len(rows):
             return belief
         if self._occlusion:
-            belief = replace(belief, before=self._occlusion.estimate(frames, belief, still=still))
+            belief = replace(belief, before=self._occlusion.estimate(frames, belief))
         meshes, look, conditions = belief.meshes[rows], belief.look.clone(), belief.conditions.clone()
         look[rows] = self._look(frames, belief.faces.frame[rows], meshes)
         points = belief.meshes.points.clone()

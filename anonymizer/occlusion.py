@@ -1,25 +1,25 @@
 """Sees what stands before a face, as hands, hair, glasses and microphones do: it stays in the picture.
 
-The network was trained on synthetic faces by ``generate/fit_occlusion.py``, with locks of hair, but hardly knows hair
-that falls down beside faces: in photographs ``hairline`` looks for that; in videos it does not. Neither is
-trusted with much: where most of a face is said to be hidden, or most of its features, all of the face is replaced.
+The network was trained on synthetic faces by ``generate/fit_occlusion.py``. It is not trusted with much: where most of
+a face is said to be hidden, or most of its features, all of the face is replaced.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from anonymizer import device as engines
 from anonymizer import geometry, weights
 from anonymizer.batches import Faces, Frames, Patches
 from anonymizer.face_model import LEFT_EYE, LEFT_LIDS, RIGHT_EYE, RIGHT_LIDS, FaceModel, load_face_model
-from anonymizer.hairline import filled, hair_before
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.render import PROFILE
@@ -50,9 +50,9 @@ class OcclusionEstimator:
         network = weights.shipped(OcclusionNet(), "occlusion")
         self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
 
-    def estimate(self, frames: Frames, belief: Belief, *, still: bool) -> Tensor:
+    def estimate(self, frames: Frames, belief: Belief) -> Tensor:
         """See ``Belief.before``; nothing where a face is small, seen from the side, cut by the border, only expected,
-        or not known by shape. Of ``still`` pictures hair beside faces is, too.
+        or not known by shape.
         """
         before = belief.before.clone()
         rows = self._clear(frames, belief).nonzero()[:, 0]
@@ -60,11 +60,6 @@ class OcclusionEstimator:
             to_crop = to_crop_of(belief.meshes.points[rows])
             pictures = geometry.cut_patches(frames.pixels, belief.faces.frame[rows], to_crop, SIZE)
             chances = self._network(pictures).sigmoid().nan_to_num(0).cpu()
-            if still:
-                points = geometry.apply_affine(to_crop, belief.meshes.points[rows, :, :2])
-                # before hair makes bridges to what would else be islands
-                reaching = _from_outside((chances > LIKELY).float(), _outlines(points)) > 0
-                chances = torch.maximum(chances * reaching, hair_before(pictures.cpu(), points))
             before[rows] = (chances * 255).round().byte()
         return before
 
@@ -116,6 +111,13 @@ def visible(belief: Belief, rows: Tensor) -> Tensor:
         reaching = _from_outside(before[some] * _ringed(faces, flat, turned), faces)
         before[some] = reaching * _believed(reaching, flat, faces)[:, None, None, None]
     return before
+
+
+def filled(points: NDArray[Any], size: int) -> NDArray[np.uint8]:
+    """The convex hull of ``points (P, 2)``: ``(size, size)`` uint8, 1 inside."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.ascontiguousarray(points)).round().astype(np.int32), 1)
+    return mask
 
 
 def to_crop_of(points: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Found:
 
 
 def observe(frames: Frames, faces: Faces, meshes: Meshes) -> Belief:
-    return Observer(Found(meshes), load_face_model()).observe(frames, faces, still=False)  # type: ignore[arg-type]
+    return Observer(Found(meshes), load_face_model()).observe(frames, faces)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

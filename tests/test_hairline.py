@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from people_samples import ANN, BEA, CLEO, wall
 from torch import Tensor
 
-from anonymizer import Anonymizer, Config, Frames, GenerateConfig
 from anonymizer.face_model import load_face_model
-from anonymizer.hairline import BROWS, EYES, MOUTH, NOSE, hair_before
+from anonymizer.generate.hairline import BROWS, EYES, MOUTH, NOSE, hair_before
 
 SIZE = 128
 DARK, BROWN = (30, 22, 20), (88, 54, 34)
@@ -152,34 +148,3 @@ def test_there_is_none_in_plain_pictures() -> None:
 @pytest.mark.parametrize("shift", [100.0, 1000.0, -1000.0])
 def test_there_is_none_where_the_mesh_lies_beyond_the_picture(shift: float) -> None:
     assert hair_before(painted(oval(), SKINS[0], DARK, 0.1), oval() + shift).max() == 0
-
-
-def curtained(portrait: Tensor, points: Tensor) -> tuple[Tensor, np.ndarray]:
-    """A picture of somebody with dark hair that hangs over a side of the face, and where it does."""
-    picture = portrait.clone()
-    left, width = float(points[:, 0].amin()), float(points[:, 0].max() - points[:, 0].min())
-    where = np.zeros(picture.shape[:2], bool)
-    where[: int(points[13, 1]), int(left - 0.3 * width) : int(left + 0.1 * width)] = True
-    picture[torch.from_numpy(where)] = torch.tensor(DARK, dtype=torch.uint8)
-    return picture, where
-
-
-@pytest.mark.parametrize("person", [ANN, BEA, CLEO])
-def test_in_photographs_it_stays_and_the_face_goes(person: int, views: dict[int, list[Tensor]]) -> None:
-    bare = wall(views[person][0])
-    frames = Frames(bare[None], (Fraction(0),))
-    keeping = Anonymizer(Config(generate=GenerateConfig(seed=1)))
-    points = keeping._observe(frames, keeping.inspect(frames), still=True).meshes.points[0, :, :2]
-    picture, where = curtained(bare, points)
-    kept = keeping.image(picture)
-    replacing = Anonymizer(Config(generate=GenerateConfig(seed=1, occluders="replace"))).image(picture)
-    face = np.zeros(picture.shape[:2], np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(points.contiguous().numpy()).round().astype(np.int32), 1)
-    over = torch.from_numpy(where & (face > 0))
-    inner = torch.from_numpy((face > 0) & ~where)
-
-    def changed(result: Tensor, part: Tensor) -> float:
-        return float((result[part].int() - picture[part].int()).abs().float().mean())
-
-    assert changed(kept, over) < 0.5 * changed(replacing, over)
-    assert changed(kept, inner) > 0.7 * changed(replacing, inner)

@@ -3,13 +3,16 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from people_samples import ANN, BEA, CLEO, wall
 from torch import Tensor
 
+from anonymizer import Anonymizer, Config, GenerateConfig
 from anonymizer.batches import Frames, Meshes, Patches
 from anonymizer.canvas import Canvases
 from anonymizer.face_model import FaceModel, load_face_model
@@ -19,12 +22,13 @@ from anonymizer.generate.condition import load_condition
 from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import Order, Portrait, Studio, stills, whole_pictures
 from anonymizer.mesh import crop_of_mesh
-from anonymizer.occlusion import MOST, SMALLEST, OcclusionEstimator, uncover
+from anonymizer.occlusion import MOST, SMALLEST, OcclusionEstimator, filled, uncover
 from anonymizer.trust import EXPECTED, PRESENCE, Belief
 
 CPU = torch.device("cpu")
 SIZE = 256
 ROW = torch.tensor([0])
+DARK = (30, 22, 20)
 PEOPLE = [Look(gender="woman", skin=50), Look(gender="man", skin=50), Look(gender="woman", skin=-30)]
 
 
@@ -77,7 +81,7 @@ def belief_of(*points: Tensor, score: float = 1.0) -> Belief:
 
 
 def estimated(frames: Frames, belief: Belief, estimator: OcclusionEstimator) -> Belief:
-    return replace(belief, before=estimator.estimate(frames, belief, still=False))
+    return replace(belief, before=estimator.estimate(frames, belief))
 
 
 def shown(picture: np.ndarray, portrait: Portrait, model: FaceModel, estimator: OcclusionEstimator) -> np.ndarray:
@@ -202,33 +206,17 @@ def test_islands_in_a_face_are_hidden(
     assert shown(picture, portrait, model, estimator).any()
 
 
-def test_hair_of_photographs_makes_no_bridge_to_islands(
-    portraits: list[Portrait], estimator: OcclusionEstimator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    portrait = portraits[0]
-    picture = alone(portrait).copy()
-    x, y = portrait.points[1, :2].int().tolist()
-    picture[y - 20 : y + 20, x - 20 : x + 20] = [0, 1, 0]
-    frames = stills(torch.from_numpy(picture).permute(2, 0, 1)[None])
-    monkeypatch.setattr(estimator, "_network", lambda given: (given[:, 1:2] - given[:, :1] - 0.5) * 100)
-    everywhere = torch.ones(1, 1, 128, 128)
-    everywhere[..., 40:90, 40:90] = 0
-    monkeypatch.setattr("anonymizer.occlusion.hair_before", lambda pictures, points: everywhere)
-    moving, still = (estimator.estimate(frames, belief_of(portrait.points), still=still) for still in (False, True))
-    assert moving.max() == 255
-    assert still[everywhere == 0].max() == 0
-    assert still[everywhere == 1].min() == 255
-
-
-def test_hair_is_looked_for_in_photographs_only(portraits: list[Portrait], estimator: OcclusionEstimator) -> None:
-    portrait = portraits[0]
-    picture = alone(portrait).copy()
-    left, width = portrait.points[:, 0].min(), portrait.points[:, 0].max() - portrait.points[:, 0].min()
-    low, high = int(left - 0.4 * width), int(left + 0.08 * width)
-    picture[: int(portrait.points[152, 1]), max(low, 0) : high] = [0.1, 0.07, 0.06]
-    frames = stills(torch.from_numpy(picture).permute(2, 0, 1)[None])
-    moving, still = (estimator.estimate(frames, belief_of(portrait.points), still=still) for still in (False, True))
-    assert (still.int() > moving.int()).float().mean() > 0.005
+def test_hair_beside_a_face_shows(portraits: list[Portrait], model: FaceModel, estimator: OcclusionEstimator) -> None:
+    for portrait in portraits:
+        picture, skin = alone(portrait).copy(), skin_of(portrait)
+        left, width = portrait.points[:, 0].min(), portrait.points[:, 0].max() - portrait.points[:, 0].min()
+        hair = np.zeros_like(skin)
+        hair[: int(portrait.points[152, 1]), max(int(left - 0.4 * width), 0) : int(left + 0.08 * width)] = True
+        bare = shown(picture, portrait, model, estimator)
+        picture[hair] = [0.1, 0.07, 0.06]
+        through = shown(picture, portrait, model, estimator)
+        assert through[hair & skin].mean() > max(0.5, 0.3 + bare[hair & skin].mean())
+        assert through[skin & ~hair].mean() < 0.05
 
 
 def test_numbers_that_are_none_hide(
@@ -280,3 +268,41 @@ def test_what_shows_through_lies_where_it_is(
 def test_no_faces(portraits: list[Portrait], model: FaceModel) -> None:
     none, nobody = opaque(portraits[0].points, model)[:0], torch.zeros(0, dtype=torch.int64)
     assert len(uncover(belief_of(portraits[0].points), nobody, none)) == 0
+
+
+def curtained(portrait: Tensor, points: Tensor) -> tuple[Tensor, np.ndarray]:
+    """A picture of somebody with dark hair that hangs over a side of the face, and where it does."""
+    picture = portrait.clone()
+    left, width = float(points[:, 0].amin()), float(points[:, 0].max() - points[:, 0].min())
+    where = np.zeros(picture.shape[:2], bool)
+    where[: int(points[13, 1]), int(left - 0.3 * width) : int(left + 0.1 * width)] = True
+    picture[torch.from_numpy(where)] = torch.tensor(DARK, dtype=torch.uint8)
+    return picture, where
+
+
+def filmed(anonymizer: Anonymizer, picture: Tensor) -> Tensor:
+    """The last frame of a video that shows nothing else."""
+    frames = Frames(picture[None].repeat(3, 1, 1, 1), tuple(Fraction(number, 25) for number in range(3)))
+    return list(anonymizer.frames(iter([frames])))[-1].pixels[-1]
+
+
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize("person", [ANN, BEA, CLEO])
+def test_hair_stays_and_the_face_goes(person: int, moving: bool, views: dict[int, list[Tensor]]) -> None:
+    def anonymize(occluders: Literal["keep", "replace"], picture: Tensor) -> Tensor:
+        anonymizer = Anonymizer(Config(generate=GenerateConfig(seed=1, occluders=occluders)))
+        return filmed(anonymizer, picture) if moving else anonymizer.image(picture)
+
+    bare, keeping = wall(views[person][0]), Anonymizer(Config())
+    frames = Frames(bare[None], (Fraction(0),))
+    points = keeping._observe(frames, keeping.inspect(frames)).meshes.points[0, :, :2]
+    picture, where = curtained(bare, points)
+    kept, replaced = (anonymize(occluders, picture) for occluders in ("keep", "replace"))
+    face = torch.from_numpy(filled(points.numpy(), max(picture.shape[:2]))[: len(picture), : picture.shape[1]] > 0)
+    over, inner = face & torch.from_numpy(where), face & ~torch.from_numpy(where)
+
+    def changed(result: Tensor, part: Tensor) -> float:
+        return float((result[part].int() - picture[part].int()).abs().float().mean())
+
+    assert changed(kept, over) < 0.5 * changed(replaced, over)
+    assert changed(kept, inner) > 0.7 * changed(replaced, inner)

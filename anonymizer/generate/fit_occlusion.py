@@ -23,14 +23,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from anonymizer import geometry
 from anonymizer.generate import attributes, occluders
+from anonymizer.generate.hairline import AROUND, hair_before
 from anonymizer.generate.spoil import degrade, relight
 from anonymizer.generate.training import Samples, descend
-from anonymizer.hairline import AROUND, hair_before
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.occlusion import SURE, to_crop_of
 
-BATCH, STEPS, RATE = 16, 2400, 4e-3
+BATCH, STEPS, RATE = 16, 3200, 4e-3
 LEFT_OUT = 16  # every how many of the faces is left out
 KEPT = 250  # steps after which the network is kept
 WORKERS = 1  # processes that paint

@@ -139,7 +139,7 @@ class Lab:
         """The average ``Belief.look``."""
         looks = []
         for frames in batches(paths, 1):
-            belief = self._plain._observe(frames, self._plain.inspect(frames), still=True)
+            belief = self._plain._observe(frames, self._plain.inspect(frames))
             looks.append(belief.look[belief.usable])
         return torch.cat(looks).mean(0)
 

@@ -4,9 +4,9 @@
 
 FOLDER holds photographs of people by name, as Labeled Faces in the Wild (``NAME_0001.jpg``). Prints how distances
 between real people and personas, as guessed from styles, go with those of portraits that were drawn; which share of
-personas an audition takes at once; whether personas under two keys tell whose they are; and how often two photographs
-of a person, mostly years apart, are read alike. With MODEL, the folder ``model`` of the npm package
-``@vladmandic/face-api``, also how much older real faces are read than a network sees them that learnt from real faces.
+personas an audition takes at once; and how often two photographs of a person, mostly years apart, are read alike. With
+MODEL, the folder ``model`` of the npm package ``@vladmandic/face-api``, also how much older real faces are read than a
+network sees them that learnt from real faces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from anonymizer import Anonymizer, Config, Faces, Frames
-from anonymizer.audition import Audition, beyond
+from anonymizer.audition import beyond
 from anonymizer.face_model import features
 from anonymizer.generate.age_gender import SIZE, AgeGender, load
 from anonymizer.generate.attributes import crops
@@ -28,7 +28,6 @@ from anonymizer.generate.base import Persona
 from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.looks import Gender, Look
 from anonymizer.generate.personas import SKETCH, Studio, stills, whole_pictures
-from anonymizer.generate.seeds import derive_seed
 from anonymizer.identity import Recognizer
 from anonymizer.jury import Jury, distances, normalized
 from anonymizer.mesh import MeshEstimator
@@ -82,21 +81,6 @@ def personas(count: int, jury: Jury) -> tuple[Tensor, Tensor]:
     return torch.cat(guessed), torch.cat(drawn)
 
 
-def linked(looks: Tensor) -> float:
-    """Of people ``(P, 256)`` who have personas under two keys, whoever they are: the chance that the one is guessed to
-    be nearer to the other one than to that of somebody else; 0.5 if nothing is told.
-    """
-    studio = Studio(CPU, MeshEstimator(CPU), Config().generate.truncation, BATCH)
-    guesses = []
-    for key in range(2):
-        first = {who: Persona(derive_seed(key, b"", who)) for who in range(len(looks))}
-        tries = Audition(studio).choose(first, {who: look[None] for who, look in enumerate(looks)})
-        guesses.append(load_likeness().guess(studio.styles([first[who].another(tries[who]) for who in first])))
-    away = distances(guesses[0][:, None], guesses[1]).sum(2)
-    others = away[~torch.eye(len(away), dtype=torch.bool)]
-    return float((away.diagonal()[:, None] < others).float().mean())
-
-
 def persona(number: int) -> Persona:
     """One of all ages and genders in turn."""
     gender: Gender = "man" if number % 2 else "woman"
@@ -131,9 +115,6 @@ def main(folder: Path, count: int | None, drawn: int, ages: Path | None) -> None
     click.echo(f"{len(told)} people and {drawn} personas: guessed and measured distances to a person correlate by")
     click.echo(f"{alike[0]:.2f} to dlib's, {alike[1]:.2f} to SFace;")
     click.echo(f"of the guesses {(beyond(guessed, looks[:, None]) >= 0).float().mean():.0%} are unlike to both")
-    click.echo(
-        f"two personas of one person, under two keys, are nearer than of two people in {linked(looks):.1%} of pairs"
-    )
     both = one.isfinite()[:, 0] & other.isfinite()[:, 0]
     (man, age), (man_then, age_then) = (
         (read[both, TRAITS.index("man")], read[both, TRAITS.index("age")]) for read in (one, other)

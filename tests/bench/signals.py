@@ -46,7 +46,7 @@ class Signals:
         rows: dict[str, list[Numbers]] = {}
         seem = []
         for frames in batches(paths, 1):
-            belief = self._anonymizer._observe(frames, self._anonymizer.inspect(frames), still=True)
+            belief = self._anonymizer._observe(frames, self._anonymizer.inspect(frames))
             (row,) = nearest(belief.faces, frames).tolist()
             if row < 0 or not belief.usable[row] or belief.average[row]:
                 seem.append(np.full(2, np.nan))

@@ -1,4 +1,4 @@
-"""Tells hair that hangs over the rim of a face from its skin, so that it stays in the picture.
+"""Tells hair that hangs over the rim of a face from its skin, for a network to learn it from. For training only.
 
 The colours of the middle of a face, beards included, and those of what is above and beside it are learnt as two
 mixtures of Gaussians; the border between them follows edges: GrabCut (Carsten Rother et al., 2004,
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from anonymizer.occlusion import filled
 
 INSIDE, AROUND = 0.08, 0.06  # width of the band within the outline of a mesh, and of that beyond it, in sides of a crop
 MOST = 0.3  # share of a face that may be hair
@@ -74,13 +76,6 @@ def _learn(others: NDArray[Any], skin: NDArray[Any]) -> Colours:
     cv2.setRNGSeed(0)  # the mixtures begin with random middles: so they are the same each time
     cv2.grabCut(row, labels, NOWHERE, *colours, 1, cv2.GC_INIT_WITH_MASK)
     return colours
-
-
-def filled(points: Points, size: int) -> Mask:
-    """The convex hull of ``points (P, 2)``: ``(size, size)`` uint8, 1 inside."""
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(np.ascontiguousarray(points)).round().astype(np.int32), 1)
-    return mask
 
 
 def _disc(radius: float) -> Mask:
