@@ -26,6 +26,7 @@ NUMBERS = 9  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 DARKEST = 0.02
+LEAST = 0.02  # weight of points before which something is
 ROBUST = 0.2  # residual from which a point counts less
 PRIOR = 0.01  # pulls directional light towards none where few points face aside
 DARKER, BRIGHTER = 0.6, 0.2  # the most by which log brightness may differ from that straight in front
@@ -70,18 +71,21 @@ def harmonics(normals: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(normals[..., :1]), normals], dim=-1)
 
 
-def measure(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
+def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | None = None) -> Tensor:
     """The light on faces ``(N, 9)``; see ``Light``.
 
     Args:
         pictures: ``(N, 3, S, S)`` RGB in 0..1, of whatever else besides the faces.
         points: ``(N, 468, 2)``, their meshes, in sides of the pictures.
         normals: ``(N, 468, 3)`` of the meshes.
+        hidden: ``(N, 468)``, how surely something is before each point; by default nothing is.
     """
     skin = list(SKIN)
     small = F.adaptive_avg_pool2d(pictures, min(pictures.shape[-1], SIDE))
     colour = geometry.sample(small, points[:, skin])
     weights = (-normals[:, skin, 2]).clamp(min=0)
+    if hidden is not None:
+        weights = weights * (1 - hidden[:, skin]).clamp(min=LEAST)
     ycc = TO_YCC.to(colour.device) @ colour
     bright = ycc[:, :1].clamp(min=DARKEST)
     field, contrast, steady = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)

@@ -14,7 +14,7 @@ from anonymizer.batches import UNTRACKED, Faces, Frames, Meshes
 from anonymizer.canvas import Canvases
 from anonymizer.face_model import FaceModel
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
-from anonymizer.occlusion import OcclusionEstimator
+from anonymizer.occlusion import OcclusionEstimator, hidden_points
 from anonymizer.trust import Belief, believe
 
 FADES = 60  # frames after which a light that was measured earlier is forgotten; until then, doubt about it doubles
@@ -78,18 +78,18 @@ class Observer:
         if self._occlusion:
             belief = replace(belief, before=self._occlusion.estimate(frames, belief))
         meshes, look, conditions = belief.meshes[rows], belief.look.clone(), belief.conditions.clone()
-        look[rows] = self._look(frames, belief.faces.frame[rows], meshes)
+        look[rows] = self._look(frames, belief.faces.frame[rows], meshes, hidden_points(belief, rows))
         points = belief.meshes.points.clone()
         points[rows] = _generous(meshes.points, frames.size)
         conditions[rows] = _turned_less(self._model.conditions(meshes.points))
         return replace(belief, meshes=replace(belief.meshes, points=points), look=look, conditions=conditions)
 
-    def _look(self, frames: Frames, frame: Tensor, meshes: Meshes) -> Tensor:
+    def _look(self, frames: Frames, frame: Tensor, meshes: Meshes, hidden: Tensor) -> Tensor:
         crops = crop_of_mesh(meshes.points)
         to_patch = geometry.square_to_patch(crops.centre, crops.side, torch.zeros(len(frame)), light.SIDE)
         pictures = geometry.cut_patches(frames.pixels, frame, to_patch, light.SIDE).cpu()
         points = geometry.apply_affine(to_patch, meshes.points[..., :2]) / light.SIDE
-        shades = light.measure(pictures, points, self._model.normals(meshes.points))
+        shades = light.measure(pictures, points, self._model.normals(meshes.points), hidden)
         canvases = Canvases.around(self._model.outline(meshes.points))
         details = [_detail(frames.pixels[index], canvases, row) for row, index in enumerate(frame.tolist())]
         return torch.cat([shades, (torch.stack(details) / frames.peak).log()], dim=1)

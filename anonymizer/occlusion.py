@@ -47,8 +47,7 @@ class OcclusionEstimator:
 
     def __init__(self, model: FaceModel, device: torch.device) -> None:
         self._model = model
-        network = weights.shipped(OcclusionNet(), "occlusion")
-        self._network = engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
+        self._network = load_network(device)
 
     def estimate(self, frames: Frames, belief: Belief) -> Tensor:
         """See ``Belief.before``; nothing where a face is small, seen from the side, cut by the border, only expected,
@@ -72,6 +71,12 @@ class OcclusionEstimator:
         facing = (self._model.pose(points).degrees[:, :2].abs() <= STEEPEST).all(1)
         clear[clear.clone()] = whole & facing & (crop_of_mesh(points).side >= SMALLEST)
         return clear
+
+
+def load_network(device: torch.device) -> engines.Engine:
+    """Takes crops of meshes ``(N, 3, SIZE, SIZE)``, see ``to_crop_of``, and gives logits ``(N, 1, SIZE, SIZE)``."""
+    network = weights.shipped(OcclusionNet(), "occlusion")
+    return engines.compile(network, device, torch.rand(2, 3, SIZE, SIZE))
 
 
 def uncover(belief: Belief, rows: Tensor, patches: Patches) -> Patches:
@@ -106,11 +111,18 @@ def visible(belief: Belief, rows: Tensor) -> Tensor:
     if len(some):
         points = belief.meshes.points[rows[some]]
         flat = geometry.apply_affine(to_crop_of(points), points[..., :2])
-        faces = _outlines(flat)
+        faces = outlines(flat, SIZE)
         turned = load_face_model().pose(points).degrees[:, 0].abs() > PROFILE[0]
         reaching = _from_outside(before[some] * _ringed(faces, flat, turned), faces)
         before[some] = reaching * _believed(reaching, flat, faces)[:, None, None, None]
     return before
+
+
+def hidden_points(belief: Belief, rows: Tensor) -> Tensor:
+    """How surely something is before each point of the meshes of faces ``rows (N,)``: ``(N, 468)``, 0 to 1."""
+    points = belief.meshes.points[rows]
+    places = geometry.apply_affine(to_crop_of(points), points[..., :2]) / SIZE
+    return geometry.sample(belief.before[rows] / 255, places)[:, 0]
 
 
 def filled(points: NDArray[Any], size: int) -> NDArray[np.uint8]:
@@ -120,15 +132,15 @@ def filled(points: NDArray[Any], size: int) -> NDArray[np.uint8]:
     return mask
 
 
+def outlines(points: Tensor, size: int) -> Tensor:
+    """The convex hulls of ``points (N, P, 2)``: ``(N, 1, size, size)`` float32, 1 inside."""
+    return torch.from_numpy(np.stack([filled(corners, size) for corners in points.numpy()])).float()[:, None]
+
+
 def to_crop_of(points: Tensor) -> Tensor:
     """From the picture into the crops that the network sees of meshes ``(N, 468, 3)``: ``(N, 2, 3)``."""
     crops = crop_of_mesh(points)
     return geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
-
-
-def _outlines(points: Tensor) -> Tensor:
-    """Where meshes ``(N, 468, 2)`` in pixels of crops lie in these: masks ``(N, 1, SIZE, SIZE)``."""
-    return torch.from_numpy(np.stack([filled(corners, SIZE) for corners in points.numpy()])).float()[:, None]
 
 
 def _ringed(faces: Tensor, points: Tensor, turned: Tensor) -> Tensor:

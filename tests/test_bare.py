@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from anonymizer.face_model import load_face_model
-from anonymizer.generate.bare import SIDE, _mistaken, bare
+from anonymizer.device import Engine
+from anonymizer.generate.bare import bare, hidden
 from anonymizer.generate.base import Persona
 from anonymizer.generate.looks import Look
 from anonymizer.generate.personas import AT_REST, Order, Portrait, Studio
+from anonymizer.occlusion import load_network, outlines
 
 BLUE = torch.tensor([0.1, 0.1, 0.5])[:, None, None]
 EYES, NOSE, MOUTH, CHEEKS = (33, 133, 159, 145, 263, 362, 386, 374), (1, 4), (13, 14, 61, 291), (50, 280)
@@ -20,6 +19,11 @@ EYES, NOSE, MOUTH, CHEEKS = (33, 133, 159, 145, 263, 362, 386, 374), (1, 4), (13
 
 LOOK = Look(age=35, gender="man", beard=False, skin=40)
 ORDERS = [Order(Persona(seed, LOOK.attributes), AT_REST, 256) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def network() -> Engine:
+    return load_network(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +49,10 @@ def with_strand(pictures: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(hair[:, None], BLUE, pictures), hair[:, None]
 
 
-def test_hair_over_temple_and_cheek_becomes_skin(drawn: list[Portrait]) -> None:
+def test_hair_over_temple_and_cheek_becomes_skin(drawn: list[Portrait], network: Engine) -> None:
     pictures, points = stacked(drawn)
     covered, hair = with_strand(pictures, points)
-    done = bare(covered, points, load_face_model())
+    done = bare(covered, points, network)
     for before, after, mesh, strand in zip(covered, done, points, hair, strict=True):
         skin = at(before, mesh, CHEEKS).mean(1)
         temple = tuple(int(point) for point in (54, 21, 162, 127) if strand[0, *mesh[point, :2].long().flip(0)])
@@ -57,63 +61,50 @@ def test_hair_over_temple_and_cheek_becomes_skin(drawn: list[Portrait]) -> None:
         assert ((at(after, mesh, temple) - skin[:, None]).norm(dim=0) < 0.25).all()
 
 
-def test_features_stay_bit_for_bit(drawn: list[Portrait]) -> None:
+def test_how_much_hangs_over_a_face_is_told(drawn: list[Portrait], network: Engine) -> None:
+    pictures, points = stacked(drawn)
+    covered, hair = with_strand(pictures, points)
+    face = outlines(points[..., :2], pictures.shape[-1])
+    real = (face * hair).sum((1, 2, 3)) / face.sum((1, 2, 3))
+    assert (real > 0.02).all()
+    told = hidden(covered, points, network) - hidden(pictures, points, network)
+    assert ((told - real).abs() < 0.5 * real).all()
+
+
+def test_features_stay_bit_for_bit(drawn: list[Portrait], network: Engine) -> None:
     pictures, points = stacked(drawn)
     for picture in (pictures, with_strand(pictures, points)[0]):
-        done = bare(picture, points, load_face_model())
+        done = bare(picture, points, network)
         for before, after, mesh in zip(picture, done, points, strict=True):
             assert torch.equal(at(before, mesh, (*NOSE, *MOUTH)), at(after, mesh, (*NOSE, *MOUTH)))
-    done = bare(pictures, points, load_face_model())
+    done = bare(pictures, points, network)
     for before, after, mesh in zip(pictures, done, points, strict=True):
         assert torch.equal(at(before, mesh, EYES), at(after, mesh, EYES))
 
 
-def test_a_bare_head_keeps_its_forehead(drawn: list[Portrait]) -> None:
+def test_a_bare_head_keeps_its_forehead(drawn: list[Portrait], network: Engine) -> None:
     """Skin all over the head, and beyond."""
     pictures, points = stacked(drawn)
     for row, mesh in enumerate(points):
         forehead = int(mesh[151, 1])
         pictures[row, :, :forehead] = at(pictures[row], mesh, (151,))[:, :, None]
-    done = bare(pictures, points, load_face_model())
+    done = bare(pictures, points, network)
     for before, after, mesh in zip(pictures, done, points, strict=True):
         assert (at(before, mesh, (10, 109, 338)) - at(after, mesh, (10, 109, 338))).abs().max() < 0.06
 
 
-@pytest.mark.parametrize(
-    ("colour", "rough", "is_skin"),
-    [
-        pytest.param((60, 18, 13), 3.0, True, id="skin"),
-        pytest.param((68, 22, 22), 3.0, True, id="skin in warmer light"),
-        pytest.param((60, 18, 13), 8.0, False, id="strands of the colour of skin"),
-        pytest.param((30, 8, 8), 3.0, False, id="dark hair"),
-        pytest.param((80, 5, 25), 3.0, False, id="fair hair"),
-    ],
-)
-def test_hair_is_rougher_than_skin_or_of_another_colour(
-    colour: tuple[float, float, float], rough: float, is_skin: bool
-) -> None:
-    random = np.random.default_rng(0)
-    lab = np.array((60, 18, 13), np.float32) + random.normal(0, (5, 5, 3), (SIDE, SIDE, 3)).astype(np.float32)
-    lab[:40] = colour
-    lab[:40, :, 0] += random.normal(0, rough, (40, SIDE))
-    picture = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).round().astype(np.uint8)
-    skin, hair = np.zeros((2, SIDE, SIDE), bool)
-    skin[50:], hair[:40] = True, True
-    assert np.array_equal(_mistaken(picture, hair, skin), hair & is_skin)
-
-
-def test_what_comes_out_does_not_depend_on_what_else_is_there(drawn: list[Portrait]) -> None:
+def test_what_comes_out_does_not_depend_on_what_else_is_there(drawn: list[Portrait], network: Engine) -> None:
     pictures, points = stacked(drawn)
     covered, _ = with_strand(pictures, points)
-    together = bare(covered, points, load_face_model())
-    again = torch.cat([bare(covered[[row]], points[[row]], load_face_model()) for row in (1, 0)]).flip(0)
+    together = bare(covered, points, network)
+    again = torch.cat([bare(covered[[row]], points[[row]], network) for row in (1, 0)]).flip(0)
     assert torch.equal(together, again)
 
 
-def test_nothing_is_painted_where_no_skin_is_found(drawn: list[Portrait]) -> None:
+def test_nothing_is_painted_where_no_skin_is_found(drawn: list[Portrait], network: Engine) -> None:
     pictures, points = stacked(drawn)
     for elsewhere in (points * 0.1, points + 1000, points * 100 - 10_000):
-        assert torch.equal(bare(pictures, elsewhere, load_face_model()), pictures)
+        assert torch.equal(bare(pictures, elsewhere, network), pictures)
 
 
 def test_only_faces_for_other_heads_are_bare(studio: Studio, drawn: list[Portrait]) -> None:

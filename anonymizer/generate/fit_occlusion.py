@@ -23,14 +23,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from anonymizer import geometry
 from anonymizer.generate import attributes, occluders
-from anonymizer.generate.hairline import AROUND, hair_before
+from anonymizer.generate.hairline import hair_before
 from anonymizer.generate.spoil import degrade, relight
 from anonymizer.generate.training import Samples, descend
 from anonymizer.mesh import crop_of_mesh
 from anonymizer.networks.occlusion_net import SIZE, OcclusionNet
 from anonymizer.occlusion import SURE, to_crop_of
 
-BATCH, STEPS, RATE = 16, 3200, 4e-3
+BATCH, STEPS, RATE = 16, 4000, 4e-3
 LEFT_OUT = 16  # every how many of the faces is left out
 KEPT = 250  # steps after which the network is kept
 WORKERS = 1  # processes that paint
@@ -64,8 +64,9 @@ def example(portraits: Samples, row: int, seed: int, kind: int | None = None) ->
         shown, hidden = scene.picture, np.zeros(scene.picture.shape[:2], np.float32)
     else:
         shown, hidden = occluders.hide(scene, chance, kind)
-    shown, hair = _shaded(shown, chance), portraits["hair"][row, 0].numpy() / np.float32(255)
-    known = np.maximum(_surroundings(scene) if hair.any() else _skin(scene), hidden * _hull(scene))
+    shown = _shaded(shown, chance)
+    hair, told = portraits["hair"][row].numpy() / np.float32(255)
+    known = np.maximum(told if told.any() else _skin(scene), hidden * _hull(scene))
     hidden = np.maximum(hidden, hair)
     layers = torch.from_numpy(np.concatenate([shown, hidden[..., None], known[..., None]], axis=2)).permute(2, 0, 1)
     crop = _crop(layers, portraits["points"][row], chance)
@@ -96,12 +97,6 @@ def _skin(scene: occluders.Scene) -> occluders.Picture:
     return skin
 
 
-def _surroundings(scene: occluders.Scene) -> occluders.Picture:
-    """Where the mesh is, and as far around it as hair is looked for."""
-    reach = 2 * round(AROUND * crop_of_mesh(torch.from_numpy(scene.points)[None]).side.item()) + 1
-    return cv2.dilate(_hull(scene), np.ones((reach, reach)))
-
-
 def _shaded(picture: occluders.Picture, chance: np.random.Generator) -> occluders.Picture:
     """Often darker towards a side, as by light from the other one: that is no hair."""
     if chance.random() > SHADED:
@@ -114,20 +109,20 @@ def _shaded(picture: occluders.Picture, chance: np.random.Generator) -> occluder
 
 
 def with_hair(portraits: Samples) -> Samples:
-    """Portraits with their own ``hair (N, 1, S, S)``, 0 to 255, where it hangs over the rim of the face.
+    """Portraits with their own ``hair (N, 2, S, S)`` uint8 at the rim of the face: how surely, and where that is told.
 
-    Without those who seem to have glasses, or hair that is not found, over the forehead.
+    Without those who seem to have glasses, or hair over the forehead of which nothing is told.
     """
     size, found = portraits["pixels"].shape[-1], []
     for pixels, points in zip(portraits["pixels"].split(PART), portraits["points"].split(PART), strict=True):
         to_crop = to_crop_of(points)
         frame = torch.arange(len(points))
         crops = geometry.cut_patches(pixels.permute(0, 2, 3, 1), frame, to_crop, SIZE)
-        hair = hair_before(crops, geometry.apply_affine(to_crop, points[..., :2]))
+        hair = torch.cat(hair_before(crops, geometry.apply_affine(to_crop, points[..., :2])), dim=1)
         where = geometry.apply_affine(to_crop, geometry.pixel_grid(size, hair.device).expand(len(points), -1, -1))
-        found.append((geometry.sample(hair, where / SIZE).view(-1, 1, size, size) * 255).round().byte())
+        found.append((geometry.sample(hair, where / SIZE).view(-1, 2, size, size) * 255).round().byte())
     portraits = portraits | {"hair": torch.cat(found)}
-    bare = ~(portraits["hair"] > 0).flatten(1).any(1)
+    untold = ~(portraits["hair"][:, 1] > 0).flatten(1).any(1)
     glasses, fringe = (
         torch.cat(
             [
@@ -139,7 +134,7 @@ def with_hair(portraits: Samples) -> Samples:
         )
         for measure in (attributes.glasses, attributes.fringe)
     )
-    keep = (glasses <= glasses.quantile(SUSPECT)) & ~(bare & (fringe > fringe.quantile(SUSPECT)))
+    keep = (glasses <= glasses.quantile(SUSPECT)) & ~(untold & (fringe > fringe.quantile(SUSPECT)))
     return {name: value[keep] for name, value in portraits.items()}
 
 

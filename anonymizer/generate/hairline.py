@@ -34,8 +34,10 @@ Points = NDArray[Any]  # (468, 2)
 Colours = tuple[NDArray[Any], NDArray[Any]]  # of what is not the face, and of the face, as OpenCV has it
 
 
-def hair_before(pictures: Tensor, points: Tensor) -> Tensor:
-    """How surely hair is before faces: ``(N, 1, S, S)`` float32, 0 to 1.
+def hair_before(pictures: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """How surely hair is before faces, 0 to 1, and where that is told, 0 or 1: two ``(N, 1, S, S)`` float32.
+
+    Nothing is told where a feature reaches the rim of a face, as in heads that are turned.
 
     Args:
         pictures: upright crops ``(N, 3, S, S)`` float32 RGB in 0..1, on the host.
@@ -43,20 +45,22 @@ def hair_before(pictures: Tensor, points: Tensor) -> Tensor:
     """
     pixels = (pictures.permute(0, 2, 3, 1) * 255).round().byte().numpy()
     found = [_hair(picture, mesh) for picture, mesh in zip(pixels, points.numpy(), strict=True)]
-    return torch.from_numpy(np.stack(found))[:, None]
+    hair, told = (torch.from_numpy(np.stack(masks))[:, None] for masks in zip(*found, strict=True))
+    return hair, told
 
 
-def _hair(picture: Picture, points: Points) -> Mask:
+def _hair(picture: Picture, points: Points) -> tuple[Mask, Mask]:
     size = len(picture)
     face, features = filled(points, size), filled(points[[*BROWS, *EYES, *MOUTH]], size)
-    middle = np.maximum(cv2.erode(face, _disc(INSIDE * size), borderValue=0), features)
+    inner = cv2.erode(face, _disc(INSIDE * size), borderValue=0)
+    middle = np.maximum(inner, features)
     around = cv2.dilate(face, _disc(AROUND * size))
-    nothing = np.zeros((size, size), np.float32)
+    nothing = np.zeros((2, size, size), np.float32)
     if middle.sum() < FEW:
-        return nothing
+        return nothing[0], nothing[1]
     beyond = _other(picture, middle) & (face == 0) & (np.arange(size)[:, None] < points[NOSE, 1])
     if beyond.sum() < FEW:
-        return nothing
+        return nothing[0], nothing[1]
     labels = np.where(beyond & (around == 0), cv2.GC_BGD, cv2.GC_PR_FGD).astype(np.uint8)
     labels[middle > 0] = cv2.GC_FGD
     shown = labels[: int(np.clip(points[CHIN, 1], 1, size))]
@@ -64,8 +68,9 @@ def _hair(picture: Picture, points: Points) -> Mask:
     cv2.grabCut(picture[: len(shown)], shown, NOWHERE, *colours, 1, cv2.GC_EVAL_FREEZE_MODEL)
     hair = np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)) & (around > 0)
     if (hair & (face > 0)).sum() > MOST * face.sum():
-        return nothing
-    return _softened(hair.astype(np.float32), picture) * (middle == 0)
+        return nothing[0], nothing[1]
+    told = (around > 0) & ((features == 0) | (inner > 0))
+    return _softened(hair.astype(np.float32), picture) * (middle == 0), told.astype(np.float32)
 
 
 def _learn(others: NDArray[Any], skin: NDArray[Any]) -> Colours:

@@ -24,6 +24,7 @@ from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.generate.looks import Look
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
+from anonymizer.occlusion import load_network
 
 CANDIDATES = 64  # people that are drawn to choose one from
 CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
@@ -80,7 +81,8 @@ class Studio:
         self._unless_wanted = _numbers(Look(glasses=False, beard=False).attributes)
         self._unless_wanted[ASIDE] = self._condition.usual[ASIDE]
         self._device, self._estimator = device, estimator
-        self._truncation, self._batch_size, self._bared = truncation, batch_size, bared
+        self._truncation, self._batch_size = truncation, batch_size
+        self._occlusion = load_network(device) if bared else None
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
         self._bytes = 0
 
@@ -168,7 +170,7 @@ class Studio:
         return ((self._engine(size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
 
     def _finished(self, pictures: Tensor, points: Tensor) -> Tensor:
-        return bare(pictures, points, self._model) if self._bared else pictures
+        return bare(pictures, points, self._occlusion) if self._occlusion else pictures
 
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""

@@ -26,6 +26,7 @@ from anonymizer.generate.personas import stills, whole_pictures
 from anonymizer.generate.training import Samples, collect
 from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
+from anonymizer.occlusion import load_network
 
 SIZE, SMALL = 512, 256  # pixels, sides of pictures for meshes and for colours
 SPREAD = (0.6, 1.0)  # truncation
@@ -47,7 +48,7 @@ class Sampler:
         self._synthesis = device.compile(network, CPU, torch.zeros(1, 512))
         self._estimator = MeshEstimator(CPU)
         self._detector = DETECTORS["centerface"](DetectConfig(), CPU)
-        self._model = load_face_model()
+        self._model, self._occlusion = load_face_model(), load_network(CPU)
         self._ages = age_gender.load(model)
         self.centre = self._mapping(torch.randn(4096, 512, generator=torch.Generator().manual_seed(0))).mean(0)
 
@@ -66,7 +67,7 @@ class Sampler:
             "w": w,
             "points": points * 1024 / SIZE,
             "light": light.measure(pictures, points[..., :2] / SIZE, self._model.normals(points)),
-            "hidden": hidden(pictures, points, self._model),
+            "hidden": hidden(pictures, points, self._occlusion),
             "shade": attributes.shade(smooth, flat),
             "fringe": attributes.fringe(smooth, flat),
             "age": years[:, 0],
