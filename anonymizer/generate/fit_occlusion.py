@@ -35,6 +35,7 @@ LEFT_OUT = 16  # every how many of the faces is left out
 KEPT = 250  # steps after which the network is kept
 WORKERS = 1  # processes that paint
 FIRST, TESTED = 1_000_000, 5_000_000  # seeds of what is trained on and of what is tested with
+NOTHING = -1  # in place of a kind of thing
 BARE = 0.3  # share of faces before which there is nothing
 WRONGLY = 3.0  # how much worse it is to take skin for something before it than the other way round
 CHEEKS, MOUTH = [50, 280, 101, 330, 205, 425, 118, 347], [61, 291]  # points of the mesh
@@ -43,24 +44,25 @@ ALIKE = 0.2  # distance of colours, of sqrt(3), within which they may be those o
 SUSPECT = 0.85  # share of the portraits beyond which they seem to have glasses or a fringe
 SHADED = 0.3  # share of faces that are darker on one side
 PART = 100  # portraits that are looked at together
-TURN, MOVE, SCALE = 0.12, 0.04, 0.1  # by which meshes may be off: radians, sides, logarithm
+TURN, MOVE, SCALE = 0.12, 0.06, 0.1  # by which meshes may be off: radians, sides, logarithm
 
 
-def example(portraits: Samples, row: int, seed: int, kind: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """A crop ``(3, SIZE, SIZE)``; how far each pixel is hidden, and which count, both ``(1, SIZE, SIZE)``.
+def example(portraits: Samples, row: int, seed: int, kind: int | None = None) -> tuple[Tensor, ...]:
+    """A crop ``(3, SIZE, SIZE)``; how far each pixel is hidden, which count, and which are of the face: ``(1, SIZE,
+    SIZE)`` each.
 
     Args:
         portraits: see ``sample_portraits``.
         row: whose face.
         seed: decides what hides it, and what a bad camera does.
-        kind: of the thing before it, a place in ``occluders.KINDS``; by default any, or none.
+        kind: of the thing before it, a place in ``occluders.KINDS``, or ``NOTHING``; by default any, or none.
     """
     chance, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     other = int(chance.integers(len(portraits["points"])))
     faces = [portraits["pixels"][index].permute(1, 2, 0).float().div(255).numpy() for index in (row, other)]
     points = [portraits["points"][index, :, :2].numpy() for index in (row, other)]
     scene = occluders.Scene(faces[0], points[0], faces[1], points[1])
-    if kind is None and chance.random() < BARE:
+    if kind == NOTHING or (kind is None and chance.random() < BARE):
         shown, hidden = scene.picture, np.zeros(scene.picture.shape[:2], np.float32)
     else:
         shown, hidden = occluders.hide(scene, chance, kind)
@@ -68,14 +70,14 @@ def example(portraits: Samples, row: int, seed: int, kind: int | None = None) ->
     hair, told = portraits["hair"][row].numpy() / np.float32(255)
     known = np.maximum(told if told.any() else _skin(scene), hidden * _hull(scene))
     hidden = np.maximum(hidden, hair)
-    layers = torch.from_numpy(np.concatenate([shown, hidden[..., None], known[..., None]], axis=2)).permute(2, 0, 1)
+    layers = torch.from_numpy(np.dstack([shown, hidden, known, _hull(scene)])).permute(2, 0, 1)
     crop = _crop(layers, portraits["points"][row], chance)
     if chance.random() < 0.5:
         crop = crop.flip(2)
     picture = degrade(relight(crop[None, :3], generator)[0], generator)
     if chance.random() < 0.1:
         picture = picture.mean(0, keepdim=True).expand(3, -1, -1)
-    return picture, crop[3:4], (crop[4:] > 0.5).float()
+    return picture, crop[3:4], *(crop[4:, None] > 0.5).float()
 
 
 def _hull(scene: occluders.Scene, points: Sequence[int] | slice = slice(None)) -> occluders.Picture:
@@ -180,7 +182,7 @@ def train(portraits: Samples, kept: Path, steps: int) -> OcclusionNet:
         return DataLoader(Batches(portraits, part), batch_size=None, num_workers=WORKERS)
 
     def loss(shown: list[Tensor]) -> Tensor:
-        pictures, hidden, skin = shown
+        pictures, hidden, skin, _ = shown
         weight = skin * (hidden + (1 - hidden) * WRONGLY)
         error = F.binary_cross_entropy_with_logits(network(pictures), hidden, weight, reduction="sum")
         return error / weight.sum()
@@ -192,12 +194,13 @@ def train(portraits: Samples, kept: Path, steps: int) -> OcclusionNet:
 def report(network: OcclusionNet, portraits: Samples) -> None:
     """Print what is seen of what was painted, where the network is as sure as ``occlusion`` wants it to be."""
     rows = torch.arange(len(portraits["points"]))
-    for place, kind in enumerate(occluders.KINDS):
-        pictures, hidden, skin = batch(portraits, rows, TESTED, place)
-        said, real = (network(pictures).sigmoid() > SURE) & (skin > 0), (hidden > 0.9) & (skin > 0)
-        bare = (F.max_pool2d(hidden, 5, 1, 2) < 0.1) & (skin > 0)
+    for place, name in (*enumerate(kind.__name__ for kind in occluders.KINDS), (NOTHING, "own hair")):
+        pictures, hidden, skin, face = batch(portraits, rows, TESTED, place)
+        counts = (skin > 0) & (face > 0)
+        said, real = (network(pictures).sigmoid() > SURE) & counts, (hidden > 0.9) & counts
+        bare = (F.max_pool2d(hidden, 5, 1, 2) < 0.1) & counts
         seen, wrong = (said & real).sum() / real.sum(), (said & bare).sum() / bare.sum()
-        click.echo(f"{kind.__name__:12} seen {seen:.1%}; skin further than two pixels away taken for it {wrong:.2%}")
+        click.echo(f"{name:12} seen {seen:.1%}; skin further than two pixels away taken for it {wrong:.2%}")
 
 
 @click.command()

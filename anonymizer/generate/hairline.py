@@ -37,7 +37,8 @@ Colours = tuple[NDArray[Any], NDArray[Any]]  # of what is not the face, and of t
 def hair_before(pictures: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """How surely hair is before faces, 0 to 1, and where that is told, 0 or 1: two ``(N, 1, S, S)`` float32.
 
-    Nothing is told where a feature reaches the rim of a face, as in heads that are turned.
+    What is further away from a face, and not of the colour of skin, is called hair, too. Nothing is told where a
+    feature reaches the rim of a face, as in heads that are turned.
 
     Args:
         pictures: upright crops ``(N, 3, S, S)`` float32 RGB in 0..1, on the host.
@@ -69,8 +70,8 @@ def _hair(picture: Picture, points: Points) -> tuple[Mask, Mask]:
     hair = np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)) & (around > 0)
     if (hair & (face > 0)).sum() > MOST * face.sum():
         return nothing[0], nothing[1]
-    told = (around > 0) & ((features == 0) | (inner > 0))
-    return _softened(hair.astype(np.float32), picture) * (middle == 0), told.astype(np.float32)
+    told = beyond | (around > 0) & ((features == 0) | (inner > 0))
+    return _softened((hair | beyond).astype(np.float32), picture) * (middle == 0), told.astype(np.float32)
 
 
 def _learn(others: NDArray[Any], skin: NDArray[Any]) -> Colours:
