@@ -117,7 +117,8 @@ class Anonymizer:
         self._painter = Painter(generator, self._clock)
         seed, count = self.config.generate.seed, self.config.generate.personas
         self._secret = secrets.randbits(63) if seed is None else seed
-        self._audition = Audition(generator.studio) if audited and isinstance(generator, Synthetic) else None
+        auditioned = audited and not subjects
+        self._audition = Audition(generator.studio) if auditioned and isinstance(generator, Synthetic) else None
         self._director = Director(self._secret, count, subjects, self._audition)
         if len(self._director.few) != (count or 0):
             raise ConfigError("the subjects have not as many personas as the settings say")

@@ -9,12 +9,12 @@ It looks at the two pictures, whatever made the second one:
   or video. In videos faces are sampled, as that takes time: each person when first seen well enough, and then every few
   seconds.
 
-Before anything is drawn, an ``audition`` chooses personas for those who can be told. Who is too similar all the same in
-a picture, or when a video first shows them, gets another one, one that is left if there are only a few, some times
-over. At first they must even be unlike, and if some tries do not lead to that, the least alike of these is taken: whom
-one recognizer finds a little alike, another one may take for the same. Later in a video they keep their persona, and
-are covered where they are far too similar. So are from the start those whose personas last, in all files of a key or in
-all segments of a video.
+Before anything is drawn, an ``audition`` chooses personas for those who can be told, unless there is a key. Who is too
+similar all the same in a picture, or when a video first shows them, gets another one, one that is left if there are
+only a few, some times over. At first they must even be unlike, and if some tries do not lead to that, the least alike
+of these is taken: whom one recognizer finds a little alike, another one may take for the same. Later in a video they
+keep their persona, and are covered where they are far too similar. Those whose personas last, in all files of a key or
+in all segments of a video, never get another one: they are covered where they are too similar at first.
 
 That is a safety net: privacy comes from what new faces do not take from the real ones, and other recognizers see other
 things.
@@ -191,13 +191,10 @@ class Audit:
         tries = self._audition.choose({who: personas[who] for who in views}, views) if self._audition else {}
         return {who: persona.another(tries.get(who, 0)) for who, persona in personas.items()}
 
-    def _is_settled(self, person: _Person) -> bool:
-        return self._lasting or person.settled
-
     def _recast(self, who: int) -> bool:
         """Give somebody another persona, or in the end the least alike of them; whether there is one to be drawn."""
         person = self._people[who]
-        if self._is_settled(person) or person.tries >= TRIES:
+        if self._lasting or person.settled or person.tries >= TRIES:
             return False
         if self.troupe is None and person.tries == WISHES and person.best and person.best[0] >= SAME:
             person.tries, person.worn = TRIES, person.best[1]
@@ -229,9 +226,10 @@ class Audit:
 
     def _limit(self, person: _Person) -> float:
         """The distance to the real face below which a new one is refused."""
-        if self._is_settled(person):
+        if person.settled:
             return FAR_TOO_NEAR
-        return UNLIKE if self.troupe is None and person.tries <= WISHES else SAME
+        wishes = self.troupe is None and not self._lasting and person.tries <= WISHES
+        return UNLIKE if wishes else SAME
 
     def _learn(self, frames: Frames, faces: Faces) -> list[bool]:
         """Remember what real people look like; of which faces it can be told."""

@@ -27,7 +27,7 @@ class Director:
         secret: what they are drawn from.
         count: of the personas of all; None for one a person.
         subjects: have theirs in all files.
-        audition: chooses those that last in a video, see ``Audit`` for others; never those of subjects. Without it,
+        audition: chooses those that last in a video, see ``Audit`` for others; there is none for subjects. Without it,
             people get the first that there is.
     """
 
@@ -77,7 +77,7 @@ class Director:
         with the same ``secret``, ``source`` and ``looks``.
         """
         views = people.embeddings
-        if self._subjects or self.few or not self._audition:
+        if self.few or not self._audition:
             return self.people(people)
         first = {who: _drawn(secret, source, who, looks) for who in views}
         return {who: first[who].another(tries) for who, tries in self._audition.choose(first, views).items()}

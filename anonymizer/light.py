@@ -84,12 +84,15 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
     small = F.adaptive_avg_pool2d(pictures, min(pictures.shape[-1], SIDE))
     colour = geometry.sample(small, points[:, skin])
     weights = (-normals[:, skin, 2]).clamp(min=0)
+    bare = weights > 0
     if hidden is not None:
         weights = weights * (1 - hidden[:, skin]).clamp(min=LEAST)
+        seen = bare & (hidden[:, skin] < 0.5)
+        bare = seen.where(seen.any(1, keepdim=True), bare)
     ycc = TO_YCC.to(colour.device) @ colour
     bright = ycc[:, :1].clamp(min=DARKEST)
     field, contrast, steady = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)
-    brightest = (bright[:, 0] * (weights > 0)).amax(1).clamp(min=DARKEST)
+    brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
     chroma = _mean(ycc[:, 1:] / bright, steady)
     saturation = _mean((ycc[:, 1:] / bright - chroma[..., None]).abs(), weights).sum(1) + 1e-3
     logs = torch.stack([contrast, brightest, saturation], dim=1).log()

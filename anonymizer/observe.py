@@ -28,8 +28,8 @@ SHARP = 1.0  # detail of a face of which too little lies in the frame to tell
 def keep_light(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
     """Give faces of a video that something hides in part the light, and the sharpness, that they had shortly before.
 
-    What stands before a face has another colour: skin then seems to vary more than it did. Where a cut shows the same
-    person in harder light, that of the other scene is kept too long.
+    What stands before a face has another colour: where it is not told from skin, that seems to vary more than it did.
+    Where a cut shows the same person in harder light, that of the other scene is kept too long.
 
     Args:
         observed: its frames in order, in batches, with tracked faces.

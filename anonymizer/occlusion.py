@@ -26,6 +26,7 @@ from anonymizer.render import PROFILE
 from anonymizer.trust import EXPECTED, PRESENCE, Belief
 
 LIKELY, SURE = 0.4, 0.7  # chances that something is before the face: from the one on it shows through, then alone
+SOLID, EDGE = 0.6, 2  # how much of a thing shows where it holds together, and pixels around in which less does
 MOST = 0.6  # share of a face that may be hidden
 HIDDEN = 0.5  # share of an eye, of the nose or of the mouth from which it is,
 FEATURES = 2  # and how many of these may be: a mask hides two, and so do dark glasses
@@ -155,12 +156,16 @@ def _ringed(faces: Tensor, points: Tensor, turned: Tensor) -> Tensor:
 
 
 def _from_outside(before: Tensor, faces: Tensor) -> Tensor:
-    """Only what reaches into faces from their outlines, as things do; islands are rather skin."""
+    """Only what reaches into faces from their outlines, as things do; islands are rather skin.
+
+    Things hold together where they are sure, as else the edge of one would be a bridge to others.
+    """
     kept = np.zeros(before.shape, np.float32)
-    for target, parts, face in zip(kept[:, 0], (before > 0)[:, 0].numpy(), faces[:, 0].numpy(), strict=True):
+    for target, parts, face in zip(kept[:, 0], (before > SOLID)[:, 0].numpy(), faces[:, 0].numpy(), strict=True):
         _, labels = cv2.connectedComponents(parts.astype(np.uint8))
         rim = cv2.erode(face, np.ones((5, 5)), borderValue=0) == 0
-        target[...] = np.isin(labels, np.unique(labels[rim & parts]))
+        reaching = np.isin(labels, np.unique(labels[rim & parts])) & parts
+        target[...] = cv2.dilate(reaching.astype(np.uint8), np.ones((2 * EDGE + 1, 2 * EDGE + 1)))
     return before * torch.from_numpy(kept)
 
 

@@ -293,12 +293,27 @@ def test_the_least_alike_is_shown_if_nobody_is_unlike(picture: Tensor) -> None:
 
 def test_personas_that_last_stay_or_are_covered(picture: Tensor) -> None:
     real = torch.stack([ONE, OTHER])
-    cases = [(0.51, Outcome.GENERATED), (0.49, Outcome.SIMILAR)]
-    for (distance, outcome), sface in product(cases, (False, True)):
+    cases = [(0.61, Outcome.GENERATED), (0.59, Outcome.SIMILAR)]
+    for (distance, outcome), sface, moving in product(cases, (False, True), (False, True)):
         new = torch.stack([ONE + scaled(distance, sface) * FAR[0], FAR[1]])
-        judged, again = judge(Scripted(real, new, sface), picture, torch.tensor([0, 0]), moving=False, lasting=True)
+        judged, again = judge(Scripted(real, new, sface), picture, torch.tensor([0, 0]), moving=moving, lasting=True)
         assert judged == [outcome, Outcome.GENERATED]
         assert not again.any()
+
+
+@pytest.mark.parametrize(("distance", "outcome"), [(0.51, Outcome.GENERATED), (0.49, Outcome.SIMILAR)])
+def test_personas_that_last_are_covered_later_where_far_too_similar(
+    picture: Tensor, distance: float, outcome: Outcome
+) -> None:
+    new = torch.stack([ONE + 0.61 * FAR[0], FAR[1]])
+    audit = Audit(Scripted(torch.stack([ONE, OTHER]), new), moving=True, lasting=True)  # type: ignore[arg-type]
+    belief = Belief.blind(face_of_noise(torch.tensor([0, 0])))
+    for seconds in (0, 2 * EVERY):
+        before = Frames(picture[None], (Fraction(seconds),))
+        judged, again, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
+        assert judged[0] is (outcome if seconds else Outcome.GENERATED)
+        assert not again.any()
+        new[0] = ONE + distance * FAR[0]
 
 
 def test_how_often_faces_are_looked_at_is_bounded(picture: Tensor) -> None:

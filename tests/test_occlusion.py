@@ -206,6 +206,25 @@ def test_islands_in_a_face_are_hidden(
     assert shown(picture, portrait, model, estimator).any()
 
 
+def test_the_edge_of_a_thing_is_no_bridge_to_islands(
+    portraits: list[Portrait], model: FaceModel, estimator: OcclusionEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a thing at the rim and an island both of which are sure, it is hardly so."""
+    portrait, skin = portraits[0], skin_of(portraits[0])
+    x, y = portrait.points[1, :2].int().tolist()
+    picture = np.zeros((SIZE, SIZE, 3), np.float32)
+    rim, island = np.zeros((2, SIZE, SIZE), bool)
+    rim[y - 20 : y + 20, : int(portrait.points[:, 0].min()) + 25] = True
+    island[y - 20 : y + 20, x - 20 : x + 20] = True
+    monkeypatch.setattr(estimator, "_network", lambda given: (given[:, :1] * 2 - 1) * 5)
+    for between, joined in ((0.5 + 0.02, False), (1, True)):  # chances of 0.55 and nearly 1
+        picture[y - 20 : y + 20, :x] = between
+        picture[rim | island] = 1
+        through = shown(picture, portrait, model, estimator)
+        assert through[rim & skin].mean() > 0.5
+        assert (through[island].mean() > 0.5) == joined
+
+
 def test_hair_beside_a_face_shows(portraits: list[Portrait], model: FaceModel, estimator: OcclusionEstimator) -> None:
     for portrait in portraits:
         picture, skin = alone(portrait).copy(), skin_of(portrait)

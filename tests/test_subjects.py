@@ -23,13 +23,17 @@ from torch import Tensor
 
 from anonymizer.errors import ConfigError, MediaError
 from anonymizer.generate.base import Persona
+from anonymizer.generate.likeness import load_likeness
 from anonymizer.generate.looks import Look
+from anonymizer.generate.personas import Studio
 from anonymizer.generate.seeds import derive_seed
+from anonymizer.jury import distances
 from anonymizer.subjects import Subjects
 from pipelines.keys import BYTES, Key, new_key, path_of
 from pipelines.registry import EARLIER, MAGIC, Registry, partial_of, purge
 
 DAY = datetime.date(2026, 1, 31)
+STRANGERS = 9_000_000  # seed of the first of people who are no personas of a key
 MANY = 1 << 14  # subjects, for statistics
 
 
@@ -162,6 +166,23 @@ def test_seeds_are_uniform_and_those_of_two_keys_independent(tmp_path: Path) -> 
     expected = torch.distributions.Binomial(63, torch.tensor(0.5)).log_prob(torch.arange(20.0, 44)).exp() * MANY
     found = torch.histc(distance.float(), 24, 19.5, 43.5)
     assert chi2.sf(float(((found - expected) ** 2 / expected).sum()), 23) > limit
+
+
+def test_personas_of_two_keys_look_as_different_as_those_of_two_people(
+    key_file: Path, other_file: Path, studio: Studio
+) -> None:
+    """Whoever could tell their styles cannot join what was made with two keys; people look like others drawn so."""
+    count = 400
+    people = load_likeness().guess(studio.styles([Persona(STRANGERS + number) for number in range(count)]))
+    seen = {number: (view / 2**0.5)[None] for number, view in enumerate(people)}
+    together = set(combinations(range(count), 2))
+    guesses = []
+    for file in (key_file, other_file):
+        personas = Registry(file).cast(seen, together, {})
+        guesses.append(load_likeness().guess(studio.styles([personas[number] for number in range(count)])))
+    apart = distances(guesses[0][:, None], guesses[1]).sum(2)
+    nearer = (apart.diagonal()[:, None] < apart).float().sum(1) / (count - 1)
+    assert abs(nearer.mean() - 0.5) < 4 * nearer.std() / count**0.5, "50% is nothing"
 
 
 # The file

@@ -41,15 +41,16 @@ WRONGLY = 3.0  # how much worse it is to take skin for something before it than 
 CHEEKS, MOUTH = [50, 280, 101, 330, 205, 425, 118, 347], [61, 291]  # points of the mesh
 FEATURES = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 33, 263, 205, 425, 61, 291]
 ALIKE = 0.2  # distance of colours, of sqrt(3), within which they may be those of one skin
-SUSPECT = 0.85  # share of the portraits beyond which they seem to have glasses or a fringe
-SHADED = 0.3  # share of faces that are darker on one side
+SUSPECT = 0.85  # share of the portraits beyond which they are most like people with glasses, or a fringe
+SHADED = 0.4  # share of faces that are in the shade in part
+DARKEST, STEEP = (0.06, 0.9), (0.0, 4.5)  # what is left of the light, and the logarithm of how hard the edge is
 PART = 100  # portraits that are looked at together
 TURN, MOVE, SCALE = 0.12, 0.06, 0.1  # by which meshes may be off: radians, sides, logarithm
 
 
 def example(portraits: Samples, row: int, seed: int, kind: int | None = None) -> tuple[Tensor, ...]:
-    """A crop ``(3, SIZE, SIZE)``; how far each pixel is hidden, which count, and which are of the face: ``(1, SIZE,
-    SIZE)`` each.
+    """A crop ``(3, SIZE, SIZE)``; how far each pixel is hidden by what is painted, and by hair; which pixels count
+    and which are of the face: ``(1, SIZE, SIZE)`` each.
 
     Args:
         portraits: see ``sample_portraits``.
@@ -66,18 +67,18 @@ def example(portraits: Samples, row: int, seed: int, kind: int | None = None) ->
         shown, hidden = scene.picture, np.zeros(scene.picture.shape[:2], np.float32)
     else:
         shown, hidden = occluders.hide(scene, chance, kind)
-    shown = _shaded(shown, chance)
+    shown = shaded(shown, chance)
     hair, told = portraits["hair"][row].numpy() / np.float32(255)
-    known = np.maximum(told if told.any() else _skin(scene), hidden * _hull(scene))
-    hidden = np.maximum(hidden, hair)
-    layers = torch.from_numpy(np.dstack([shown, hidden, known, _hull(scene)])).permute(2, 0, 1)
+    face = _hull(scene)
+    known = np.maximum(told if told.any() else _skin(scene), hidden * face)
+    layers = torch.from_numpy(np.dstack([shown, hidden, hair, known, face])).permute(2, 0, 1)
     crop = _crop(layers, portraits["points"][row], chance)
     if chance.random() < 0.5:
         crop = crop.flip(2)
     picture = degrade(relight(crop[None, :3], generator)[0], generator)
     if chance.random() < 0.1:
         picture = picture.mean(0, keepdim=True).expand(3, -1, -1)
-    return picture, crop[3:4], *(crop[4:, None] > 0.5).float()
+    return picture, crop[3:4], crop[4:5], *(crop[5:, None] > 0.5).float()
 
 
 def _hull(scene: occluders.Scene, points: Sequence[int] | slice = slice(None)) -> occluders.Picture:
@@ -99,45 +100,40 @@ def _skin(scene: occluders.Scene) -> occluders.Picture:
     return skin
 
 
-def _shaded(picture: occluders.Picture, chance: np.random.Generator) -> occluders.Picture:
-    """Often darker towards a side, as by light from the other one: that is no hair."""
+def shaded(picture: occluders.Picture, chance: np.random.Generator) -> occluders.Picture:
+    """Often a part of it in the shade, with an edge between soft and hard, straight or not: that is no hair."""
     if chance.random() > SHADED:
         return picture
-    angle, darkest = chance.uniform(0, 2 * np.pi), chance.uniform(0.3, 0.9)
-    y, x = np.mgrid[: len(picture), : len(picture)] / len(picture) - 0.5
-    across = (0.5 + (x * np.cos(angle) + y * np.sin(angle)) * chance.uniform(1, 3)).clip(0, 1)
-    shaded: occluders.Picture = picture * (1 - (1 - darkest) * across[..., None]).astype(np.float32)
-    return shaded
+    size, angle, darkest = len(picture), chance.uniform(0, 2 * np.pi), chance.uniform(*DARKEST)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    wave = chance.uniform(0, 0.1) * cv2.resize(
+        chance.uniform(-1, 1, (5, 5)), (size, size), interpolation=cv2.INTER_CUBIC
+    )
+    across = x * np.cos(angle) + y * np.sin(angle) + wave + chance.uniform(-0.25, 0.25)
+    share = (0.5 + across * np.exp(chance.uniform(*STEEP))).clip(0, 1)
+    dimmed: occluders.Picture = (picture * (1 - (1 - darkest) * share[..., None])).astype(np.float32)
+    return dimmed
 
 
 def with_hair(portraits: Samples) -> Samples:
     """Portraits with their own ``hair (N, 2, S, S)`` uint8 at the rim of the face: how surely, and where that is told.
 
-    Without those who seem to have glasses, or hair over the forehead of which nothing is told.
+    Without some: those most like people with glasses, or with hair over the forehead of which nothing is told.
     """
-    size, found = portraits["pixels"].shape[-1], []
+    size, hair, glasses, fringe = portraits["pixels"].shape[-1], [], [], []
     for pixels, points in zip(portraits["pixels"].split(PART), portraits["points"].split(PART), strict=True):
         to_crop = to_crop_of(points)
-        frame = torch.arange(len(points))
-        crops = geometry.cut_patches(pixels.permute(0, 2, 3, 1), frame, to_crop, SIZE)
-        hair = torch.cat(hair_before(crops, geometry.apply_affine(to_crop, points[..., :2])), dim=1)
-        where = geometry.apply_affine(to_crop, geometry.pixel_grid(size, hair.device).expand(len(points), -1, -1))
-        found.append((geometry.sample(hair, where / SIZE).view(-1, 2, size, size) * 255).round().byte())
-    portraits = portraits | {"hair": torch.cat(found)}
+        crops = geometry.cut_patches(pixels.permute(0, 2, 3, 1), torch.arange(len(points)), to_crop, SIZE)
+        found = torch.cat(hair_before(crops, geometry.apply_affine(to_crop, points[..., :2])), dim=1)
+        where = geometry.apply_affine(to_crop, geometry.pixel_grid(size, found.device).expand(len(points), -1, -1))
+        hair.append((geometry.sample(found, where / SIZE).unflatten(2, (size, size)) * 255).round().byte())
+        smooth = F.avg_pool2d(pixels.float() / 255, 3, 1, 1)
+        glasses.append(attributes.glasses(smooth, points[..., :2]))
+        fringe.append(attributes.fringe(smooth, points[..., :2]))
+    portraits = portraits | {"hair": torch.cat(hair)}
     untold = ~(portraits["hair"][:, 1] > 0).flatten(1).any(1)
-    glasses, fringe = (
-        torch.cat(
-            [
-                measure(F.avg_pool2d(pixels.float() / 255, 3, 1, 1), points)
-                for pixels, points in zip(
-                    portraits["pixels"].split(PART), portraits["points"][..., :2].split(PART), strict=True
-                )
-            ]
-        )
-        for measure in (attributes.glasses, attributes.fringe)
-    )
-    keep = (glasses <= glasses.quantile(SUSPECT)) & ~(untold & (fringe > fringe.quantile(SUSPECT)))
-    return {name: value[keep] for name, value in portraits.items()}
+    framed, hung = (values > values.quantile(SUSPECT) for values in map(torch.cat, (glasses, fringe)))
+    return {name: value[~(framed | (untold & hung))] for name, value in portraits.items()}
 
 
 def _crop(layers: Tensor, points: Tensor, chance: np.random.Generator) -> Tensor:
@@ -182,8 +178,9 @@ def train(portraits: Samples, kept: Path, steps: int) -> OcclusionNet:
         return DataLoader(Batches(portraits, part), batch_size=None, num_workers=WORKERS)
 
     def loss(shown: list[Tensor]) -> Tensor:
-        pictures, hidden, skin, _ = shown
-        weight = skin * (hidden + (1 - hidden) * WRONGLY)
+        pictures, things, hair, known, _ = shown
+        hidden = torch.maximum(things, hair)
+        weight = known * (hidden + (1 - hidden) * WRONGLY)
         error = F.binary_cross_entropy_with_logits(network(pictures), hidden, weight, reduction="sum")
         return error / weight.sum()
 
@@ -195,11 +192,11 @@ def report(network: OcclusionNet, portraits: Samples) -> None:
     """Print what is seen of what was painted, where the network is as sure as ``occlusion`` wants it to be."""
     rows = torch.arange(len(portraits["points"]))
     for place, name in (*enumerate(kind.__name__ for kind in occluders.KINDS), (NOTHING, "own hair")):
-        pictures, hidden, skin, face = batch(portraits, rows, TESTED, place)
-        counts = (skin > 0) & (face > 0)
-        said, real = (network(pictures).sigmoid() > SURE) & counts, (hidden > 0.9) & counts
-        bare = (F.max_pool2d(hidden, 5, 1, 2) < 0.1) & counts
-        seen, wrong = (said & real).sum() / real.sum(), (said & bare).sum() / bare.sum()
+        pictures, things, hair, known, face = batch(portraits, rows, TESTED, place)
+        counts = (known > 0) & (face > 0)
+        said, real = (network(pictures).sigmoid() > SURE) & counts, (hair if place == NOTHING else things) > 0.9
+        bare = (F.max_pool2d(torch.maximum(things, hair), 5, 1, 2) < 0.1) & counts
+        seen, wrong = (said & real).sum() / (counts & real).sum(), (said & bare).sum() / bare.sum()
         click.echo(f"{name:12} seen {seen:.1%}; skin further than two pixels away taken for it {wrong:.2%}")
 
 

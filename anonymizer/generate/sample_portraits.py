@@ -1,7 +1,8 @@
 """Draws portraits for training, with their meshes: ``python -m anonymizer.generate.sample_portraits PORTRAITS``.
 
-In many poses, of all ages and skin colours, few with glasses or hair over the forehead: personas are drawn without.
-About four a second on a CPU with two cores; run it again to go on.
+Half of them are personas, in many poses, of all ages and skin colours, few with glasses or hair over the forehead. The
+others are whoever the network draws, as they happen to look. About five a second on a CPU with two cores; run it again
+to go on.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ FOLDER holds two photographs of each person, as Labeled Faces in the Wild has th
 one key, the second ones with the same and with another one. Prints the chance that what is made of two photographs of
 one person is nearer than what is made of those of two people, from 50%, nothing, to 100%, everything, with a 95%
 interval over people. Hair, light and the like are the same under all keys, and so is what is matched: therefore also
-with ``--match none``, and with all but the new faces, or these, painted grey. Last, how many faces were covered, as the
-persona of their subject looks like them.
+with ``--match none``, and with all but the new faces, or these, painted grey. Last, how many faces were covered, mostly
+as the persona of their subject looks like them; these are left out.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def joined(one: Rows, other: Rows) -> str:
     there = np.isfinite(np.stack(one)).all(1) & np.isfinite(np.stack(other)).all(1)
     apart = distances(np.stack(one)[there], np.stack(other)[there])
     own, count = apart.diagonal(), len(apart)
-    nearer = ((own[:, None] < apart).sum(1) + (own < apart).sum(0)) / (2 * (count - 1))
+    wins = [(own < found).sum(0) + ((own == found).sum(0) - 1) / 2 for found in (apart, apart.T)]
+    nearer = sum(wins) / (2 * (count - 1))
     return f"{nearer.mean():.1%} +- {DEVIATIONS * nearer.std() / count**0.5:.1%}"
 
 
