@@ -325,3 +325,15 @@ def test_hair_stays_and_the_face_goes(person: int, moving: bool, views: dict[int
 
     assert changed(kept, over) < 0.5 * changed(replaced, over)
     assert changed(kept, inner) > 0.7 * changed(replaced, inner)
+
+
+@pytest.mark.parametrize("left", [0.5, 0.25, 0.1])
+@pytest.mark.parametrize("person", range(len(PEOPLE)))
+def test_a_hard_shadow_is_nothing_before_a_face(
+    person: int, left: float, portraits: list[Portrait], model: FaceModel, estimator: OcclusionEstimator
+) -> None:
+    portrait, skin = portraits[person], skin_of(portraits[person])
+    picture = alone(portrait).copy()
+    bare = shown(picture, portrait, model, estimator)[skin].mean()
+    picture[:, : int(portrait.points[4, 0])] *= left
+    assert shown(picture, portrait, model, estimator)[skin].mean() < bare + 0.02
