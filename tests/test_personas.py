@@ -25,6 +25,7 @@ from pipelines.registry import Registry
 from pipelines.split import _digits
 from pipelines.whom import shared
 
+SEED = 8  # of two personas whom nobody takes for the people of these pictures, who are generated as well
 Views = dict[int, list[Tensor]]
 PAIRS = st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda pair: pair[0] < pair[1]))
 
@@ -80,7 +81,7 @@ def test_settings_that_contradict_each_other() -> None:
 
 
 def hire(count: int) -> Anonymizer:
-    return Anonymizer(Config(generate=GenerateConfig(seed=5, personas=count, match=())))
+    return Anonymizer(Config(generate=GenerateConfig(seed=SEED, personas=count, match=())))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_the_audit_stays_among_them_and_covers_in_the_end(pair: Anonymizer, view
         done = pair.stills(Frames(wall(views[ANN][0])[None], (Fraction(0),)))
         assert done.outcomes == (Outcome.SIMILAR,)
         assert done.personas == (-1,)
-        assert sorted(seed for [seed] in copyist.seeds) == sorted(persona.seed for persona in draw(5, 2))
+        assert sorted(seed for [seed] in copyist.seeds) == sorted(persona.seed for persona in draw(SEED, 2))
         copyist.seeds.clear()
         pair.stills(Frames(wall(views[ANN][0], views[BEA][0])[None], (Fraction(0),)))
         assert len(copyist.seeds) == 1, "there is none that the other one does not have"
@@ -148,7 +149,7 @@ def test_report_counts_faces_and_appearances(run: Run, views: Views) -> None:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(wall(*(views[who][0] for who in people)).numpy()).save(path)
     film(Path("in/a.mkv"), [wall(views[BEA][0])] * 12)
-    run("run", "in", "--personas", 2, "--match", "none", "--seed", 5, "--report", "r.json", load=None)
+    run("run", "in", "--personas", 2, "--match", "none", "--seed", SEED, "--report", "r.json", load=None)
     report = json.loads(Path("r.json").read_text())
     personas = report["personas"]
     assert personas["count"] == 2
