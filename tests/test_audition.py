@@ -227,7 +227,7 @@ def test_it_does_not_matter_who_agrees(anonymizer: Anonymizer, work: Split, monk
 class Casting:
     """Subjects, all of whom have one persona."""
 
-    key, personas, envelope = "", (), Plain()
+    key, personas, envelope = None, (), Plain()
 
     def cast(self, views: Mapping[int, Tensor], met: object, looks: object) -> dict[int, Persona]:
         return dict.fromkeys(views, ANNA)
@@ -235,15 +235,16 @@ class Casting:
 
 def test_subjects_are_never_auditioned(anonymizer: Anonymizer, picture: Tensor) -> None:
     """Two personas of one person who are both unlike them would be a little alike."""
-    people, always = People(), Always()
+    keyed = Anonymizer(Config(), Casting())
+    assert keyed._auditor
+    assert keyed._audition is None
+    people = People()
     people.remember(people.stranger(), ME)
-    director = Director(0, None, Casting(), always)
-    assert director.people(people) == {0: ANNA}
-    assert director.parts(people, {}, 5, b"a") == {0: ANNA}
+    assert keyed._director.people(people) == {0: ANNA}
+    assert keyed.cast(people, {}, 5, b"a") == {0: ANNA}
     frames = Frames(picture[None], (Fraction(0),))
     faces = anonymizer.inspect(frames)
-    assert ANNA in director.pictures(Jury(Recognizer(CPU), CPU), frames, faces, [Look()] * len(faces))[0]
-    assert always.known == []
+    assert ANNA in keyed._director.pictures(keyed._jury, frames, faces, [Look()] * len(faces))[0]
 
 
 def test_only_who_is_drawn_and_audited_is_auditioned(anonymizer: Anonymizer) -> None:
