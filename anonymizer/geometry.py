@@ -153,6 +153,16 @@ def sample(pictures: Tensor, where: Tensor) -> Tensor:
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)[..., 0]
 
 
+def moved(pictures: Tensor, from_new: Tensor, size: int) -> Tensor:
+    """What ``pictures (N, C, S, S)`` show where ``from_new (N, 2, 3)`` takes pixels of others: ``(N, C, size, size)``.
+
+    Beyond the border of a picture that is repeated.
+    """
+    pixels = pixel_grid(size, from_new.device).expand(len(pictures), -1, -1)
+    where = apply_affine(from_new, pixels) / pictures.shape[-1]
+    return sample(pictures, where.to(pictures.device)).unflatten(2, (size, size))
+
+
 def fit_similarity(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rotation, scale and shift that carry ``source`` onto ``target`` (Umeyama, PAMI 1991), in 2 or 3 dimensions.
 

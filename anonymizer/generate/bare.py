@@ -16,7 +16,6 @@ from anonymizer.fill import fill
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import outlines, to_crop_of
 
-SIDE = 128  # pixels at which portraits are looked at
 DOUBT = 0.3  # chance of something before the face from which it is painted over
 EYES = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 340, 448, 450, 228, 230, 111)
 FEWEST = 100  # pixels of sure skin, without which nothing is painted
@@ -29,43 +28,36 @@ def bare(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
     """Paint what hangs over faces, and all that is around them, as the skin beside it.
 
     Args:
-        portraits: ``(N, 3, S, S)`` float32 in 0..1, RGB, S a power of two and at least ``SIDE``.
+        portraits: ``(N, 3, S, S)`` float32 in 0..1, RGB, S a power of two and at least ``SIZE``.
         points: meshes ``(N, 468, 3)`` in pixels.
         network: see ``occlusion.load_network``.
     """
     size = portraits.shape[-1]
     small, meshes, hidden = _look(portraits, points, network)
-    face, eyes = (outlines(part, SIDE).to(small.device) for part in (meshes[..., :2], meshes[:, EYES, :2]))
+    face, eyes = (outlines(part, SIZE).to(small.device) for part in (meshes[..., :2], meshes[:, EYES, :2]))
     skin = -_grown(-face * (hidden < DOUBT), EDGE)
     known = (-_grown(-skin, MARGIN) > 0) & (_grown(eyes, MARGIN) == 0)
     enough = known.sum((1, 2, 3), keepdim=True) >= FEWEST
     painted = F.interpolate(fill(small, known), size, mode="bilinear", align_corners=False)
     covered = F.avg_pool2d(_grown(1 - skin, SOFT), SOFT, 1, SOFT // 2, count_include_pad=False) * enough
-    return torch.lerp(portraits, painted, geometry.enlarge(covered, size // SIDE))
+    return torch.lerp(portraits, painted, geometry.enlarge(covered, size // SIZE))
 
 
 def hidden(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
     """The share ``(N,)`` of each face that something hangs over; arguments as for ``bare``."""
     _, meshes, chances = _look(portraits, points, network)
-    face = outlines(meshes[..., :2], SIDE).to(chances.device)
+    face = outlines(meshes[..., :2], SIZE).to(chances.device)
     return (face * chances).sum((1, 2, 3)) / face.sum((1, 2, 3)).clamp(min=1)
 
 
 def _look(portraits: Tensor, points: Tensor, network: Engine) -> tuple[Tensor, Tensor, Tensor]:
-    """Portraits ``(N, 3, SIDE, SIDE)``, meshes in their pixels, and the chances that something is before them
-    ``(N, 1, SIDE, SIDE)``.
+    """Portraits ``(N, 3, SIZE, SIZE)``, meshes in their pixels, and the chances that something is before them
+    ``(N, 1, SIZE, SIZE)``.
     """
-    small, meshes = F.avg_pool2d(portraits, portraits.shape[-1] // SIDE), points * (SIDE / portraits.shape[-1])
+    small, meshes = F.avg_pool2d(portraits, portraits.shape[-1] // SIZE), points * (SIZE / portraits.shape[-1])
     to_crop = to_crop_of(meshes)
-    crops = _moved(small, geometry.invert_affine(to_crop), SIZE)
-    return small, meshes, _moved(network(crops).sigmoid(), to_crop, SIDE)
-
-
-def _moved(pictures: Tensor, from_new: Tensor, size: int) -> Tensor:
-    """What ``pictures (N, C, S, S)`` show where ``from_new (N, 2, 3)`` takes pixels of ``(N, C, size, size)``."""
-    pixels = geometry.pixel_grid(size, from_new.device).expand(len(pictures), -1, -1)
-    where = geometry.apply_affine(from_new, pixels) / pictures.shape[-1]
-    return geometry.sample(pictures, where.to(pictures.device)).unflatten(2, (size, size))
+    crops = geometry.moved(small, geometry.invert_affine(to_crop), SIZE)
+    return small, meshes, geometry.moved(network(crops).sigmoid(), to_crop, SIZE)
 
 
 def _grown(masks: Tensor, size: int) -> Tensor:

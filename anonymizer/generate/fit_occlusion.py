@@ -125,8 +125,7 @@ def with_hair(portraits: Samples) -> Samples:
         to_crop = to_crop_of(points)
         crops = geometry.cut_patches(pixels.permute(0, 2, 3, 1), torch.arange(len(points)), to_crop, SIZE)
         found = torch.cat(hair_before(crops, geometry.apply_affine(to_crop, points[..., :2])), dim=1)
-        where = geometry.apply_affine(to_crop, geometry.pixel_grid(size, found.device).expand(len(points), -1, -1))
-        hair.append((geometry.sample(found, where / SIZE).unflatten(2, (size, size)) * 255).round().byte())
+        hair.append((geometry.moved(found, to_crop, size) * 255).round().byte())
         smooth = F.avg_pool2d(pixels.float() / 255, 3, 1, 1)
         glasses.append(attributes.glasses(smooth, points[..., :2]))
         fringe.append(attributes.fringe(smooth, points[..., :2]))
@@ -144,8 +143,7 @@ def _crop(layers: Tensor, points: Tensor, chance: np.random.Generator) -> Tensor
     from_patch = geometry.invert_affine(
         geometry.square_to_patch(moved, side, angle + float(chance.uniform(-TURN, TURN)), SIZE)
     )
-    where = geometry.apply_affine(from_patch, geometry.pixel_grid(SIZE, layers.device)[None])
-    return geometry.sample(layers[None], where / layers.shape[-1]).view(-1, SIZE, SIZE)
+    return geometry.moved(layers[None], from_patch, SIZE)[0]
 
 
 def batch(portraits: Samples, rows: Tensor, seed: int, kind: int | None = None) -> list[Tensor]:
