@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 import torch
@@ -34,6 +35,7 @@ ASIDE = ATTRIBUTES.index("light from aside")
 SKETCH = SIZES[0]  # side of the portraits that are measured
 AT_REST = (0.0, 0.0, 0.0, 0.9)  # condition of the portraits that tell what people look like
 CACHED = 256 << 20  # bytes of portraits that are kept
+KNOWN = 1024  # people whose styles are kept
 
 
 class Portrait(NamedTuple):
@@ -83,6 +85,7 @@ class Studio:
         self._device, self._estimator = device, estimator
         self._truncation, self._batch_size = truncation, batch_size
         self._occlusion = load_network(device) if bared else None
+        self._style = lru_cache(KNOWN)(self._draw_style)
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
         self._bytes = 0
 
@@ -147,7 +150,9 @@ class Studio:
             missed[rows[closer]] = off[closer]
             for new, row in zip(closer.tolist(), rows[closer].tolist(), strict=True):
                 portraits[row] = drawn[new]
-        return portraits
+        pixels, points, _ = (torch.stack(values) for values in zip(*portraits, strict=True))
+        pictures = self._finished(pixels, points)
+        return [portrait._replace(pixels=picture) for portrait, picture in zip(portraits, pictures, strict=True)]
 
     def _missed(self, portraits: Sequence[Portrait], wanted: Tensor) -> Tensor:
         """By how much, ``(N, 4)``; 0 where nothing is wanted."""
@@ -161,7 +166,6 @@ class Studio:
         frames = stills(picture)
         measure = self._estimator.measure if exact else self._estimator.estimate
         points = measure(frames, whole_pictures(len(w), SKETCH)).points
-        picture = self._finished(picture, points)
         return [Portrait(*row) for row in zip(picture, points, w, strict=True)]
 
     @torch.inference_mode()
@@ -179,7 +183,7 @@ class Studio:
             self._engines[size] = engines.compile(module, self._device, torch.zeros(1, 512))
         return self._engines[size]
 
-    def _style(self, persona: Persona) -> Tensor:
+    def _draw_style(self, persona: Persona) -> Tensor:
         """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws, who is nearest
         to what is wanted and to what fits most heads, made into that: without flaws, beard, glasses and light from
         aside, and of middle age, unless they are asked for.
