@@ -33,6 +33,7 @@ DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from 
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
 EVEN = 0.045  # the most by which the chroma of a new face deviates: more is often light of two colours, in patches
+CAST = 0.12  # the most by which chroma is believed to go with the normal
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
@@ -80,16 +81,13 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
         normals: ``(N, 468, 3)`` of the meshes.
         hidden: ``(N, 468)``, how surely something is before each point; by default nothing is.
     """
-    skin = list(SKIN)
-    small = F.adaptive_avg_pool2d(pictures, min(pictures.shape[-1], SIDE))
-    colour = geometry.sample(small, points[:, skin])
+    skin, ycc = list(SKIN), _skin(pictures, points)
     weights = (-normals[:, skin, 2]).clamp(min=0)
     bare = weights > 0
     if hidden is not None:
         weights = weights * (1 - hidden[:, skin]).clamp(min=LEAST)
         seen = bare & (hidden[:, skin] < 0.5)
         bare = seen.where(seen.any(1, keepdim=True), bare)
-    ycc = TO_YCC.to(colour.device) @ colour
     bright = ycc[:, :1].clamp(min=DARKEST)
     field, contrast, steady = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)
     brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
@@ -97,6 +95,16 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
     saturation = _mean((ycc[:, 1:] / bright - chroma[..., None]).abs(), weights).sum(1) + 1e-3
     logs = torch.stack([contrast, brightest, saturation], dim=1).log()
     return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)
+
+
+def cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
+    """How the chroma of skin, relative to brightness, goes with its normal, as it does in light of two colours.
+
+    Arguments as for ``measure``; coefficients of ``harmonics``, ``(N, 4, 2)``.
+    """
+    ycc, facing = _skin(pictures, points), normals[:, list(SKIN)]
+    chroma = ycc[:, 1:] / ycc[:, :1].clamp(min=DARKEST)
+    return _fit(harmonics(facing), chroma.transpose(1, 2), (-facing[..., 2]).clamp(min=0))
 
 
 def exposure(real: Light, new: Light, basis: Tensor) -> Tensor:
@@ -119,14 +127,36 @@ def tint(real: Light, new: Light) -> Tensor:
     Where the colours of a portrait vary much, as in light of two colours, all of them come nearer to that of the skin,
     grey ones too.
     """
-    most = (real.saturation.clamp(max=EVEN) / new.saturation).clamp(max=1)[:, None]
-    share = (real.chroma / new.chroma).nan_to_num().clamp(GREYEST, 1).minimum(most)
+    share = _share(real, new)
     moved = torch.zeros(len(share), 3, 3, device=share.device)
     moved[:, 0, 0] = 1
     moved[:, 1:, 1:] = torch.diag_embed(share)
     moved[:, 1:, 0] = real.chroma - share * new.chroma
     to_ycc = TO_YCC.to(share.device)
     return torch.linalg.inv(to_ycc) @ moved @ to_ycc
+
+
+def levelled(real: Light, new: Light, casts: Tensor, basis: Tensor) -> Tensor:
+    """What to add to tinted RGB, over brightness, so that light of two colours becomes one: ``(N, P, 3)``.
+
+    Args:
+        casts: of the portraits, see ``cast``.
+        basis: ``(N, P, 4)``, harmonics of the places.
+    """
+    off = (basis @ casts - new.chroma[:, None]).clamp(-CAST, CAST)
+    return -(_share(real, new)[:, None] * off) @ torch.linalg.inv(TO_YCC.to(off.device))[:, 1:].T
+
+
+def _share(real: Light, new: Light) -> Tensor:
+    """How much of its chroma, and of how that deviates, is left to each new face ``(N, 2)``."""
+    most = (real.saturation.clamp(max=EVEN) / new.saturation).clamp(max=1)[:, None]
+    return (real.chroma / new.chroma).nan_to_num().clamp(GREYEST, 1).minimum(most)
+
+
+def _skin(pictures: Tensor, points: Tensor) -> Tensor:
+    """Brightness and chroma ``(N, 3, P)`` of the ``SKIN``; arguments as for ``measure``."""
+    small = F.adaptive_avg_pool2d(pictures, min(pictures.shape[-1], SIDE))
+    return TO_YCC.to(pictures.device) @ geometry.sample(small, points[:, list(SKIN)])
 
 
 def _contrast(real: Light, new: Light) -> Tensor:
@@ -151,12 +181,17 @@ def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor,
         coefficients ``(N, 4)`` of ``values (N, P, 1)``, the mean deviation ``(N,)`` that they leave, and the weights
         ``(N, P)``.
     """
-    prior = torch.diag(torch.tensor([1e-6, PRIOR, PRIOR, PRIOR], device=basis.device))
     steady = weights
     for _ in range(5):
-        share = steady / steady.sum(1, keepdim=True).clamp(min=1e-6)
-        weighted = (basis * share[..., None]).transpose(1, 2)
-        coefficients = torch.linalg.solve(weighted @ basis + prior, weighted @ values)
+        coefficients = _fit(basis, values, steady)
         residual = (values - basis @ coefficients).abs()
         steady = weights / (1 + (residual[..., 0] / ROBUST).square())
     return coefficients[..., 0], _mean(residual.transpose(1, 2), steady)[:, 0] + 1e-3, steady
+
+
+def _fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+    """Weighted least squares: coefficients ``(N, 4, C)`` of ``values (N, P, C)``."""
+    prior = torch.diag(torch.tensor([1e-6, PRIOR, PRIOR, PRIOR], device=basis.device))
+    share = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    weighted = (basis * share[..., None]).transpose(1, 2)
+    return torch.linalg.solve(weighted @ basis + prior, weighted @ values)
