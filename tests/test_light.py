@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from anonymizer.batches import MESH_POINTS
-from anonymizer.light import EVEN, GREYEST, TO_YCC, Light, measure, tint
+from anonymizer.light import EVEN, GREYEST, TO_YCC, Light, cast, harmonics, levelled, measure, tint
 
 SKIN = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02, 0.15))  # chroma, saturation
 
@@ -86,3 +86,28 @@ def test_the_light_is_that_on_what_nothing_is_before(colour: tuple[float, ...]) 
     assert Light.of(told).brightest.isclose(Light.of(lit).brightest)
     everywhere = measure(behind, points, normals, torch.ones_like(hidden))
     assert everywhere.isclose(fooled, atol=1e-3).all(), "where all is hidden, all counts"
+
+
+def test_light_of_two_colours_becomes_one() -> None:
+    """A ball that is orange on one side and pink on the other gets the mean colour all over."""
+    line = torch.linspace(-0.7, 0.7, 64)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    sphere = torch.stack([x, y, -(1 - x.square() - y.square()).clamp(min=0.01).sqrt()])
+    chroma = torch.tensor([-0.1, 0.15])[:, None, None] + torch.tensor([0.06, 0.04])[:, None, None] * x
+    ycc = 0.5 * torch.cat([torch.ones(1, 64, 64), chroma])
+    picture = torch.einsum("ij,jhw->ihw", torch.linalg.inv(TO_YCC), ycc)[None]
+    points = torch.rand(1, MESH_POINTS, 2, generator=torch.Generator().manual_seed(0))
+    grid = points[:, :, None] * 2 - 1
+    normals = F.grid_sample(sphere[None], grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+    normals = F.normalize(normals, dim=2)
+    new = Light.of(measure(picture, points, normals))
+    basis = harmonics(F.normalize(sphere.flatten(1).T[None], dim=2))
+
+    def spread(colours: Tensor) -> Tensor:
+        brightness, *chroma = (TO_YCC @ colours).unbind(0)
+        return torch.stack([value / brightness for value in chroma]).std(1).sum()
+
+    skin = tint(new, new)[0] @ picture[0].flatten(1)
+    added = levelled(new, new, cast(picture, points, normals), basis)[0].T * 0.5
+    assert spread(skin + added) < 0.2 * spread(skin)
+    assert (TO_YCC[0] @ added).abs().max() < 1e-4, "brightness is not theirs to change"
