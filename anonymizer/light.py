@@ -139,6 +139,8 @@ def tint(real: Light, new: Light) -> Tensor:
 def levelled(real: Light, new: Light, casts: Tensor, basis: Tensor) -> Tensor:
     """What to add to tinted RGB, over brightness, so that light of two colours becomes one: ``(N, P, 3)``.
 
+    Beards that are greyer than cheeks seem to be in light of another colour, and come nearer to the skin.
+
     Args:
         casts: of the portraits, see ``cast``.
         basis: ``(N, P, 4)``, harmonics of the places.
@@ -190,7 +192,7 @@ def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor,
 
 
 def _fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted least squares: coefficients ``(N, 4, C)`` of ``values (N, P, C)``."""
+    """Weighted least squares, pulled towards no direction: coefficients ``(N, 4, C)`` of ``values (N, P, C)``."""
     prior = torch.diag(torch.tensor([1e-6, PRIOR, PRIOR, PRIOR], device=basis.device))
     share = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
     weighted = (basis * share[..., None]).transpose(1, 2)
