@@ -25,10 +25,11 @@ SKIN = (
 NUMBERS = 9  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
+TO_RGB = torch.linalg.inv(TO_YCC)
 DARKEST = 0.02
 LEAST = 0.02  # weight of points before which something is
 ROBUST = 0.2  # residual from which a point counts less
-PRIOR = 0.003  # pulls directional light towards none where few points face aside
+PRIOR = torch.diag(torch.tensor([1e-6, 0.003, 0.003, 0.003]))  # pulls light from aside to none where few points face it
 DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
@@ -72,6 +73,11 @@ def harmonics(normals: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(normals[..., :1]), normals], dim=-1)
 
 
+def reduced(pictures: Tensor) -> Tensor:
+    """Pictures ``(N, 3, S, S)`` at the size at which light is measured; smaller ones as they are."""
+    return F.adaptive_avg_pool2d(pictures, SIDE) if pictures.shape[-1] > SIDE else pictures
+
+
 def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | None = None) -> Tensor:
     """The light on faces ``(N, 9)``; see ``Light``.
 
@@ -97,7 +103,7 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
     return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)
 
 
-def cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
+def colour_cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
     """How the chroma of skin, relative to brightness, goes with its normal, as it does in light of two colours.
 
     Arguments as for ``measure``; coefficients of ``harmonics``, ``(N, 4, 2)``.
@@ -132,8 +138,7 @@ def tint(real: Light, new: Light) -> Tensor:
     moved[:, 0, 0] = 1
     moved[:, 1:, 1:] = torch.diag_embed(share)
     moved[:, 1:, 0] = real.chroma - share * new.chroma
-    to_ycc = TO_YCC.to(share.device)
-    return torch.linalg.inv(to_ycc) @ moved @ to_ycc
+    return TO_RGB.to(share.device) @ moved @ TO_YCC.to(share.device)
 
 
 def levelled(real: Light, new: Light, casts: Tensor, basis: Tensor) -> Tensor:
@@ -142,11 +147,11 @@ def levelled(real: Light, new: Light, casts: Tensor, basis: Tensor) -> Tensor:
     Beards that are greyer than cheeks seem to be in light of another colour, and come nearer to the skin.
 
     Args:
-        casts: of the portraits, see ``cast``.
+        casts: of the portraits, see ``colour_cast``.
         basis: ``(N, P, 4)``, harmonics of the places.
     """
     off = (basis @ casts - new.chroma[:, None]).clamp(-CAST, CAST)
-    return -(_share(real, new)[:, None] * off) @ torch.linalg.inv(TO_YCC.to(off.device))[:, 1:].T
+    return -(_share(real, new)[:, None] * off) @ TO_RGB.to(off.device)[:, 1:].T
 
 
 def _share(real: Light, new: Light) -> Tensor:
@@ -157,8 +162,7 @@ def _share(real: Light, new: Light) -> Tensor:
 
 def _skin(pictures: Tensor, points: Tensor) -> Tensor:
     """Brightness and chroma ``(N, 3, P)`` of the ``SKIN``; arguments as for ``measure``."""
-    small = F.adaptive_avg_pool2d(pictures, min(pictures.shape[-1], SIDE))
-    return TO_YCC.to(pictures.device) @ geometry.sample(small, points[:, list(SKIN)])
+    return TO_YCC.to(pictures.device) @ geometry.sample(reduced(pictures), points[:, list(SKIN)])
 
 
 def _contrast(real: Light, new: Light) -> Tensor:
@@ -192,8 +196,7 @@ def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor,
 
 
 def _fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted least squares, pulled towards no direction: coefficients ``(N, 4, C)`` of ``values (N, P, C)``."""
-    prior = torch.diag(torch.tensor([1e-6, PRIOR, PRIOR, PRIOR], device=basis.device))
+    """Weighted ridge regression: coefficients ``(N, 4, C)`` of ``values (N, P, C)``."""
     share = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
     weighted = (basis * share[..., None]).transpose(1, 2)
-    return torch.linalg.solve(weighted @ basis + prior, weighted @ values)
+    return torch.linalg.solve(weighted @ basis + PRIOR.to(basis.device), weighted @ values)

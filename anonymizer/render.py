@@ -118,16 +118,16 @@ class Renderer:
     def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, drawing: _Drawing) -> Tensor:
         """New faces ``(N, 3, S, S)`` in the light ``(N, 9)`` of the real ones."""
         normals, places = geometry.vertex_normals(vertices, self._triangles), vertices[..., :2] / new.shape[-1]
-        shape = new, places[:, :MESH_POINTS], normals[:, :MESH_POINTS]
-        real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(light.measure(*shape))
+        skin = light.reduced(new), places[:, :MESH_POINTS], normals[:, :MESH_POINTS]
+        real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(light.measure(*skin))
         basis = light.harmonics(normals)
         exposed = light.exposure(real_light, own_light, basis)
-        levelled = light.levelled(real_light, own_light, light.cast(*shape), basis)
-        exposed, levelled = self._spread(torch.cat([exposed, levelled], dim=2), drawing).split([1, 3], dim=1)
+        levelled = light.levelled(real_light, own_light, light.colour_cast(*skin), basis)
+        exposed, added = self._spread(torch.cat([exposed, levelled], dim=2), drawing).split([1, 3], dim=1)
         bright = light.luma(new)
         gain = light.gain(real_light, own_light, F.avg_pool2d(bright, drawing.enlarge), exposed)
         tinted = (light.tint(real_light, own_light) @ new.flatten(2)).view_as(new)
-        tinted.addcmul_(geometry.enlarge(levelled, drawing.enlarge), bright)
+        tinted.addcmul_(geometry.enlarge(added, drawing.enlarge), bright)
         return tinted.mul_(geometry.enlarge(gain, drawing.enlarge)).clamp_(0, 1)
 
     def _spread(self, values: Tensor, drawing: _Drawing) -> Tensor:

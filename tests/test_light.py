@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from anonymizer.batches import MESH_POINTS
-from anonymizer.light import EVEN, GREYEST, TO_YCC, Light, cast, harmonics, levelled, measure, tint
+from anonymizer.light import EVEN, GREYEST, TO_YCC, Light, colour_cast, harmonics, levelled, measure, tint
 
 SKIN = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02, 0.15))  # chroma, saturation
 
@@ -103,11 +103,15 @@ def test_light_of_two_colours_becomes_one() -> None:
     new = Light.of(measure(picture, points, normals))
     basis = harmonics(F.normalize(sphere.flatten(1).T[None], dim=2))
 
-    def spread(colours: Tensor) -> Tensor:
+    def relative(colours: Tensor) -> Tensor:
         brightness, *chroma = (TO_YCC @ colours).unbind(0)
-        return torch.stack([value / brightness for value in chroma]).std(1).sum()
+        return torch.stack([value / brightness for value in chroma])
+
+    def spread(colours: Tensor) -> Tensor:
+        return relative(colours).std(1).sum()
 
     skin = tint(new, new)[0] @ picture[0].flatten(1)
-    added = levelled(new, new, cast(picture, points, normals), basis)[0].T * 0.5
+    added = levelled(new, new, colour_cast(picture, points, normals), basis)[0].T * 0.5
     assert spread(skin + added) < 0.2 * spread(skin)
+    assert torch.allclose(relative(skin + added).mean(1), relative(skin).mean(1), atol=0.01)
     assert (TO_YCC[0] @ added).abs().max() < 1e-4, "brightness is not theirs to change"

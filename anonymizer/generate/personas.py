@@ -150,7 +150,8 @@ class Studio:
             missed[rows[closer]] = off[closer]
             for new, row in zip(closer.tolist(), rows[closer].tolist(), strict=True):
                 portraits[row] = drawn[new]
-        pixels, points, _ = (torch.stack(values) for values in zip(*portraits, strict=True))
+        pixels = torch.stack([portrait.pixels for portrait in portraits])
+        points = torch.stack([portrait.points for portrait in portraits])
         pictures = self._finished(pixels, points)
         return [portrait._replace(pixels=picture) for portrait, picture in zip(portraits, pictures, strict=True)]
 
