@@ -15,13 +15,13 @@ from torch import Tensor
 
 from anonymizer import geometry
 
-# Points of the face mesh on bare skin: forehead, cheeks, nose, jaw, chin.
-SKIN = (
+# Points of the face mesh on bare skin: forehead, upper cheeks and nose; lower cheeks, jaw and chin, where beards grow.
+SHAVEN = (
     10, 151, 9, 108, 337, 69, 299, 67, 297, 109, 338,
-    50, 101, 118, 117, 123, 147, 187, 205, 36, 280, 330, 347, 346, 352, 376, 411, 425, 266,
+    50, 101, 118, 117, 123, 147, 36, 280, 330, 347, 346, 352, 376, 266,
     6, 197, 195, 5, 4, 45, 275,
-    172, 136, 150, 397, 365, 379, 199, 175, 200, 201, 421,
 )  # fmt: skip
+SKIN = (*SHAVEN, 187, 205, 411, 425, 172, 136, 150, 397, 365, 379, 199, 175, 200, 201, 421)
 NUMBERS = 9  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
@@ -33,7 +33,7 @@ PRIOR = torch.diag(torch.tensor([1e-6, 0.003, 0.003, 0.003]))  # pulls light fro
 DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
-EVEN = 0.045  # the most by which the chroma of a new face deviates: more is often light of two colours, in patches
+EVEN = 0.035  # the most by which the chroma of a new face deviates: more is often light of two colours, in patches
 CAST = 0.12  # the most by which chroma is believed to go with the normal
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
@@ -43,7 +43,7 @@ class Light(NamedTuple):
 
     ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness; what they leave deviates by ``contrast
     (N,)`` on average. ``brightest (N,)`` is the brightest skin. Chroma relative to brightness has the mean ``chroma
-    (N, 2)`` and deviates by ``saturation (N,)``.
+    (N, 2)``, and deviates by ``saturation (N,)`` from what goes with the normals, see ``colour_cast``.
     """
 
     field: Tensor
@@ -95,10 +95,14 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
         seen = bare & (hidden[:, skin] < 0.5)
         bare = seen.where(seen.any(1, keepdim=True), bare)
     bright = ycc[:, :1].clamp(min=DARKEST)
-    field, contrast, steady = _robust_fit(harmonics(normals[:, skin]), bright.log().transpose(1, 2), weights)
+    basis, shaven = harmonics(normals[:, skin]), weights.clone()
+    shaven[:, len(SHAVEN) :] = 0
+    field, contrast, steady = _robust_fit(basis, bright.log().transpose(1, 2), weights, shaven)
     brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
-    chroma = _mean(ycc[:, 1:] / bright, steady)
-    saturation = _mean((ycc[:, 1:] / bright - chroma[..., None]).abs(), weights).sum(1) + 1e-3
+    chroma = ycc[:, 1:] / bright
+    left = chroma - (basis @ _fit(basis, chroma.transpose(1, 2), steady)).transpose(1, 2)
+    saturation = _mean(left.abs(), weights).sum(1) + 1e-3
+    chroma = _mean(chroma, steady)
     logs = torch.stack([contrast, brightest, saturation], dim=1).log()
     return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)
 
@@ -180,18 +184,18 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights[:, None]).sum(2) / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Iteratively reweighted least squares with Cauchy weights.
+def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Iteratively reweighted least squares, Geman-McClure, beginning with ``first``: what agrees with that counts.
 
     Returns:
         coefficients ``(N, 4)`` of ``values (N, P, 1)``, the mean deviation ``(N,)`` that they leave, and the weights
         ``(N, P)``.
     """
-    steady = weights
+    steady = first
     for _ in range(5):
         coefficients = _fit(basis, values, steady)
         residual = (values - basis @ coefficients).abs()
-        steady = weights / (1 + (residual[..., 0] / ROBUST).square())
+        steady = weights / (1 + (residual[..., 0] / ROBUST).square()).square()
     return coefficients[..., 0], _mean(residual.transpose(1, 2), steady)[:, 0] + 1e-3, steady
 
 

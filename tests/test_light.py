@@ -8,9 +8,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from anonymizer.batches import MESH_POINTS
-from anonymizer.light import EVEN, GREYEST, TO_YCC, Light, colour_cast, harmonics, levelled, measure, tint
+from anonymizer.light import (
+    EVEN,
+    GREYEST,
+    SHAVEN,
+    SKIN,
+    TO_YCC,
+    Light,
+    colour_cast,
+    harmonics,
+    levelled,
+    measure,
+    tint,
+)
 
-SKIN = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02, 0.15))  # chroma, saturation
+TONES = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02, 0.15))  # chroma, saturation
 
 
 def light(skin: tuple[float, float, float]) -> Light:
@@ -29,7 +41,7 @@ def coloured(chroma: Tensor, brightness: float = 0.5) -> Tensor:
     return torch.linalg.inv(TO_YCC) @ (brightness * torch.cat([torch.ones(1), chroma]))
 
 
-@given(real=SKIN, new=SKIN)
+@given(real=TONES, new=TONES)
 def test_skin_gets_the_real_chroma_and_keeps_its_brightness(
     real: tuple[float, float, float], new: tuple[float, float, float]
 ) -> None:
@@ -37,7 +49,7 @@ def test_skin_gets_the_real_chroma_and_keeps_its_brightness(
     assert torch.allclose(tinted(skin, light(real), light(new)), torch.tensor([0.5, *real[:2]]), atol=1e-4)
 
 
-@given(real=SKIN, new=SKIN)
+@given(real=TONES, new=TONES)
 def test_grey_beards_never_get_the_opposite_colour(
     real: tuple[float, float, float], new: tuple[float, float, float]
 ) -> None:
@@ -88,20 +100,33 @@ def test_the_light_is_that_on_what_nothing_is_before(colour: tuple[float, ...]) 
     assert everywhere.isclose(fooled, atol=1e-3).all(), "where all is hidden, all counts"
 
 
+LINE = torch.linspace(-0.7, 0.7, 64)
+Y, X = torch.meshgrid(LINE, LINE, indexing="ij")
+SPHERE = torch.stack([X, Y, -(1 - X.square() - Y.square()).clamp(min=0.01).sqrt()])
+
+
+def ball(brightness: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A picture of a ball of that brightness ``(64, 64)`` and ``chroma (2, 64, 64)``, points on it, their normals.
+
+    Beards grow in the lowest third.
+    """
+    ycc = brightness * torch.cat([torch.ones(1, 64, 64), chroma])
+    picture = torch.einsum("ij,jhw->ihw", torch.linalg.inv(TO_YCC), ycc)
+    points = torch.rand(1, MESH_POINTS, 2, generator=torch.Generator().manual_seed(0))
+    shaven, bearded = list(SHAVEN), list(SKIN[len(SHAVEN) :])
+    points[:, shaven, 1] *= 0.66
+    points[:, bearded, 1] = 0.68 + 0.32 * points[:, bearded, 1]
+    grid = points[:, :, None] * 2 - 1
+    normals = F.grid_sample(SPHERE[None], grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+    return picture[None], points, F.normalize(normals, dim=2)
+
+
 def test_light_of_two_colours_becomes_one() -> None:
     """A ball that is orange on one side and pink on the other gets the mean colour all over."""
-    line = torch.linspace(-0.7, 0.7, 64)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    sphere = torch.stack([x, y, -(1 - x.square() - y.square()).clamp(min=0.01).sqrt()])
-    chroma = torch.tensor([-0.1, 0.15])[:, None, None] + torch.tensor([0.06, 0.04])[:, None, None] * x
-    ycc = 0.5 * torch.cat([torch.ones(1, 64, 64), chroma])
-    picture = torch.einsum("ij,jhw->ihw", torch.linalg.inv(TO_YCC), ycc)[None]
-    points = torch.rand(1, MESH_POINTS, 2, generator=torch.Generator().manual_seed(0))
-    grid = points[:, :, None] * 2 - 1
-    normals = F.grid_sample(sphere[None], grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
-    normals = F.normalize(normals, dim=2)
-    new = Light.of(measure(picture, points, normals))
-    basis = harmonics(F.normalize(sphere.flatten(1).T[None], dim=2))
+    chroma = torch.tensor([-0.1, 0.15])[:, None, None] + torch.tensor([0.06, 0.04])[:, None, None] * X
+    seen = ball(torch.full_like(X, 0.5), chroma)
+    new = Light.of(measure(*seen))
+    basis = harmonics(F.normalize(SPHERE.flatten(1).T[None], dim=2))
 
     def relative(colours: Tensor) -> Tensor:
         brightness, *chroma = (TO_YCC @ colours).unbind(0)
@@ -110,8 +135,19 @@ def test_light_of_two_colours_becomes_one() -> None:
     def spread(colours: Tensor) -> Tensor:
         return relative(colours).std(1).sum()
 
-    skin = tint(new, new)[0] @ picture[0].flatten(1)
-    added = levelled(new, new, colour_cast(picture, points, normals), basis)[0].T * 0.5
+    assert new.saturation < 0.01, "what goes with the normal is levelled, and no reason to take colour away"
+    skin = tint(new, new)[0] @ seen[0][0].flatten(1)
+    added = levelled(new, new, colour_cast(*seen), basis)[0].T * 0.5
     assert spread(skin + added) < 0.2 * spread(skin)
     assert torch.allclose(relative(skin + added).mean(1), relative(skin).mean(1), atol=0.01)
     assert (TO_YCC[0] @ added).abs().max() < 1e-4, "brightness is not theirs to change"
+
+
+@pytest.mark.parametrize("slope", [(0.0, 0.0), (0.8, 0.0), (0.0, -0.8)], ids=["even", "aside", "above"])
+def test_hard_light_is_measured_whole_and_a_beard_is_no_shadow(slope: tuple[float, float]) -> None:
+    brightness = (slope[0] * X + slope[1] * Y - 0.7).exp()
+    skin = torch.tensor([-0.1, 0.15])[:, None, None].expand(2, 64, 64)
+    black = torch.where(torch.arange(64)[:, None] < 0.67 * 64, brightness, 0.3 * brightness)
+    shaven, bearded = (Light.of(measure(*ball(picture, skin))).field for picture in (brightness, black))
+    assert torch.allclose(shaven[0, 1:3], torch.tensor(slope), atol=0.06)
+    assert torch.allclose(bearded, shaven, atol=0.12)
