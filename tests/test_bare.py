@@ -14,6 +14,7 @@ from anonymizer.generate.personas import AT_REST, Order, Portrait, Studio
 from anonymizer.occlusion import load_network, outlines
 
 BLUE = torch.tensor([0.1, 0.1, 0.5])[:, None, None]
+BROWS = (70, 105, 107, 336, 334, 300, 46, 52, 55, 285, 282, 276)
 EYES, NOSE, MOUTH, CHEEKS = (33, 133, 159, 145, 263, 362, 386, 374), (1, 4), (13, 14, 61, 291), (50, 280)
 
 
@@ -80,6 +81,22 @@ def test_features_stay_bit_for_bit(drawn: list[Portrait], network: Engine) -> No
     done = bare(pictures, points, network)
     for before, after, mesh in zip(pictures, done, points, strict=True):
         assert torch.equal(at(before, mesh, EYES), at(after, mesh, EYES))
+
+
+def test_brows_are_no_hair_as_long_as_that_is_doubtful(drawn: list[Portrait]) -> None:
+    pictures, points = stacked(drawn)
+
+    def doubtful(crops: Tensor) -> Tensor:
+        """Half sure of the upper half of heads."""
+        chances = torch.full_like(crops[:, :1], -9)
+        chances[:, :, : chances.shape[2] // 2] = 0
+        return chances
+
+    done = bare(pictures, points, doubtful)
+    for before, after, mesh in zip(pictures, done, points, strict=True):
+        features, rim = (*BROWS, *EYES, *NOSE, *MOUTH), (10, 109, 338)
+        assert torch.allclose(at(before, mesh, features), at(after, mesh, features), atol=0.04)
+        assert not torch.allclose(at(before, mesh, rim), at(after, mesh, rim), atol=0.04)
 
 
 def test_a_bare_head_keeps_its_forehead(drawn: list[Portrait], network: Engine) -> None:

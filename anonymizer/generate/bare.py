@@ -16,11 +16,13 @@ from anonymizer.fill import fill
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import outlines, to_crop_of
 
-DOUBT = 0.3  # chance of something before the face from which it is painted over
-EYES = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 340, 448, 450, 228, 230, 111)
+DOUBT, SURE = 0.3, 0.9  # chance of something before a face from which it is painted over; and before its features
+BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # their upper edge
+EYES = (*BROWS, 340, 448, 450, 228, 230, 111)
+FEATURES = (*BROWS, 33, 263, 61, 291, 17)  # outline of brows, eyes and mouth
 FEWEST = 100  # pixels of sure skin, without which nothing is painted
 EDGE = 3  # pixels around skin that are no skin yet
-MARGIN = 7  # pixels around hair and eyes from which no colour is taken
+MARGIN = 7  # pixels around hair and eyes from which no colour is taken; around features that are still theirs
 SOFT = 3  # pixels over which skin passes into what is painted
 
 
@@ -34,8 +36,9 @@ def bare(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
     """
     size = portraits.shape[-1]
     small, meshes, hidden = _look(portraits, points, network)
-    face, eyes = (outlines(part, SIZE).to(small.device) for part in (meshes[..., :2], meshes[:, EYES, :2]))
-    skin = -_grown(-face * (hidden < DOUBT), EDGE)
+    parts = (meshes[..., :2], meshes[:, FEATURES, :2], meshes[:, EYES, :2])
+    face, features, eyes = (outlines(part, SIZE).to(small.device) for part in parts)
+    skin = -_grown(-face * (hidden < torch.where(_grown(features, MARGIN) > 0, SURE, DOUBT)), EDGE)
     known = (-_grown(-skin, MARGIN) > 0) & (_grown(eyes, MARGIN) == 0)
     enough = known.sum((1, 2, 3), keepdim=True) >= FEWEST
     painted = F.interpolate(fill(small, known), size, mode="bilinear", align_corners=False)
