@@ -101,7 +101,7 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
     brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
     chroma = ycc[:, 1:] / bright
     left = chroma - (basis @ _fit(basis, chroma.transpose(1, 2), steady)).transpose(1, 2)
-    saturation = _mean(left.abs(), weights).sum(1) + 1e-3
+    saturation = _mean(left.abs(), weights).sum(1) + 5e-4
     chroma = _mean(chroma, steady)
     logs = torch.stack([contrast, brightest, saturation], dim=1).log()
     return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from anonymizer.aspects import CELL
 from anonymizer.batches import Faces, Frames, Meshes, Patches
@@ -15,7 +16,7 @@ from anonymizer.generate import GENERATORS, Generator, Outcome, personas
 from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
 from anonymizer.generate.personas import Order, Studio
-from anonymizer.generate.synthetic import Synthetic
+from anonymizer.generate.synthetic import PORTRAITS, Synthetic
 from anonymizer.mesh import MeshEstimator
 from anonymizer.observe import Observer
 from anonymizer.render import Renderer, Views
@@ -298,6 +299,16 @@ def test_seeds_draw_people_and_conditions_turn_them(studio: Studio, estimator: M
     assert (again.pixels - drawn[3].pixels).abs().max() < 0.01
     other = studio.portraits([Order(Persona(10), (*asked[3], *rest), 256)], keep=False)[0]
     assert (other.pixels - drawn[3].pixels).abs().mean() > 0.04
+
+
+def test_portraits_of_all_sizes_show_the_same(studio: Studio) -> None:
+    rest = load_condition().neutral.tolist()[2:]
+    drawn = [studio.portraits([Order(Persona(9), (15.0, 5.0, *rest), size)], keep=True)[0] for size in PORTRAITS]
+    small = [F.adaptive_avg_pool2d(portrait.pixels, 64) for portrait in drawn]
+    points = [portrait.points / portrait.pixels.shape[-1] for portrait in drawn]
+    for pixels, mesh in zip(small[:-1], points[:-1], strict=True):
+        assert (pixels - small[-1])[:, 20:52, 16:48].square().mean() < 0.003
+        assert (mesh - points[-1]).norm(dim=1).mean() < 0.01
 
 
 def test_portraits_that_miss_what_was_ordered_are_drawn_again(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from anonymizer.fill import fill
 from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.occlusion import outlines, to_crop_of
 
-DOUBT, SURE = 0.3, 0.9  # chance of something before a face from which it is painted over; and before its features
+DOUBT, SURE = 0.3, 0.6  # chance of something before a face from which it is painted over; and before its features
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # their upper edge
 EYES = (*BROWS, 340, 448, 450, 228, 230, 111)
 FEATURES = (*BROWS, 33, 263, 61, 291, 17)  # outline of brows, eyes and mouth

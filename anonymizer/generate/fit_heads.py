@@ -22,7 +22,8 @@ from anonymizer.generate.condition import load_condition
 from anonymizer.generate.heads import FULL, SIZES, Head
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 
-CROP, CROPS = 48, 3  # pixels of the features, side of a piece; pieces of a portrait
+CROP = {128: 32, 256: 48, 512: 48}  # pixels of the features, side of a piece
+CROPS = 3  # pieces of a portrait
 MIDDLE = 0.7  # share of the sides that pieces are taken from: faces lie in the middle
 SPREAD = 0.8  # truncation
 BATCH, STEPS, RATE = 16, 3000, 2e-3
@@ -37,17 +38,20 @@ def draw(synthesis: SynthesisNetwork, seed: int) -> tuple[dict[int, Tensor], Ten
 
 
 def pieces(synthesis: SynthesisNetwork, seed: int) -> dict[str, Tensor]:
-    """Of one portrait: features ``(CROPS, C, S, S)`` and pictures ``(CROPS, 3, 2 S, 2 S)``, by size; float16."""
+    """Of one portrait: features ``(CROPS, C, S, S)`` and pictures ``(CROPS, 3, 2 S, 2 S)``, by size; float16. S is the
+    ``CROP``.
+    """
     features, full = draw(synthesis, seed)
     generator = torch.Generator().manual_seed(seed)
     found = {}
     for size, values in features.items():
         picture = F.avg_pool2d(full, FULL // size)
-        room = MIDDLE * size / 2 - CROP
+        crop = CROP[size]
+        room = MIDDLE * size / 2 - crop
         places = ((size / 2 * (1 - MIDDLE) / 2) + torch.rand(CROPS, 2, generator=generator) * room).long().tolist()
-        found[f"{size}.in"] = torch.cat([values[..., y : y + CROP, x : x + CROP] for y, x in places]).half()
+        found[f"{size}.in"] = torch.cat([values[..., y : y + crop, x : x + crop] for y, x in places]).half()
         found[f"{size}.out"] = torch.cat(
-            [picture[..., 2 * y : 2 * (y + CROP), 2 * x : 2 * (x + CROP)] for y, x in places]
+            [picture[..., 2 * y : 2 * (y + crop), 2 * x : 2 * (x + crop)] for y, x in places]
         ).half()
     return found
 

@@ -1,6 +1,6 @@
 """Early exits of the synthesis network: smaller portraits at a fraction of the cost.
 
-A head, three small convolutions, reads a picture off the features half-way through the network. Trained on the full
+A head, three small convolutions, reads a picture off features on the way through the network. Trained on the full
 picture with ``python -m anonymizer.generate.fit_heads``, which prints how close it comes.
 """
 
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from anonymizer.networks.mobile_stylegan import CHANNELS, SynthesisNetwork
 
 FULL = 1024  # pixels, side of the network's own pictures
-SIZES = (256, 512, FULL)  # pixels, sides of the pictures that can be had
-WIDTH = {256: 48, 512: 32}  # channels inside of the heads
+SIZES = (128, 256, 512, FULL)  # pixels, sides of the pictures that can be had
+WIDTH = {128: 64, 256: 48, 512: 32}  # channels inside of the heads
 
 
 class Head(nn.Module):

@@ -32,7 +32,7 @@ CORRECTIONS = 2  # times that a portrait is drawn again which misses what was or
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
 ASIDE = ATTRIBUTES.index("light from aside")
-SKETCH = SIZES[0]  # side of the portraits that are measured
+SMALL, SKETCH = SIZES[:2]  # sides of the portraits that are measured: for those smaller still, and for all others
 AT_REST = (0.0, 0.0, 0.0, 0.9)  # condition of the portraits that tell what people look like
 CACHED = 256 << 20  # bytes of portraits that are kept
 KNOWN = 1024  # people whose styles are kept
@@ -121,10 +121,11 @@ class Studio:
         size = orders[0].size
         if size == SKETCH:
             return self._sketch(orders, keep)
-        sketches = self.portraits([order._replace(size=SKETCH) for order in orders], keep)
-        points = torch.stack([sketch.points for sketch in sketches]) * (size / SKETCH)
-        if size < SKETCH:
-            pictures = F.avg_pool2d(torch.stack([sketch.pixels for sketch in sketches]), SKETCH // size)
+        draw, side = (self._sketch, SMALL) if size < SMALL else (self.portraits, SKETCH)
+        sketches = draw([order._replace(size=side) for order in orders], keep)
+        points = torch.stack([sketch.points for sketch in sketches]) * (size / side)
+        if size < side:
+            pictures = F.avg_pool2d(torch.stack([sketch.pixels for sketch in sketches]), side // size)
         else:
             pictures = self._finished(self._picture(torch.stack([sketch.style for sketch in sketches]), size), points)
         return [
@@ -133,17 +134,18 @@ class Studio:
         ]
 
     def _sketch(self, orders: list[Order], exact: bool) -> list[Portrait]:
-        """Those that miss what was ordered are ordered again, by as much the other way."""
+        """Large ones that miss what was ordered are ordered again, by as much the other way; small ones hardly show it."""
+        size = orders[0].size
         styles = self.styles([order.persona for order in orders])
         wanted = torch.stack([_numbers(order.condition) for order in orders])
-        portraits = self._take(self._condition.steer(styles, wanted), exact)
+        portraits = self._take(self._condition.steer(styles, wanted), size, exact)
         missed = self._missed(portraits, wanted)
         asked = _corrected(wanted, missed, wanted)
-        for _ in range(CORRECTIONS):
+        for _ in range(CORRECTIONS if size == SKETCH else 0):
             rows = (_worst(missed) > TOLERANCE).nonzero()[:, 0]
             if not len(rows):
                 break
-            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), exact)
+            drawn = self._take(self._condition.steer(styles[rows], asked[rows]), size, exact)
             off = self._missed(drawn, wanted[rows])
             asked[rows] = _corrected(asked[rows], off, wanted[rows])
             closer = (_worst(off) < _worst(missed[rows])).nonzero()[:, 0]
@@ -161,12 +163,12 @@ class Studio:
         return (self._model.conditions(points) - wanted).nan_to_num(0)
 
     @torch.inference_mode()
-    def _take(self, w: Tensor, exact: bool) -> list[Portrait]:
-        """Sketches of styles ``w (N, 512)``, measured."""
-        picture = self._picture(w, SKETCH)
+    def _take(self, w: Tensor, size: int, exact: bool) -> list[Portrait]:
+        """Sketches of a size, of styles ``w (N, 512)``, measured."""
+        picture = self._picture(w, size)
         frames = stills(picture)
         measure = self._estimator.measure if exact else self._estimator.estimate
-        points = measure(frames, whole_pictures(len(w), SKETCH)).points
+        points = measure(frames, whole_pictures(len(w), size)).points
         return [Portrait(*row) for row in zip(picture, points, w, strict=True)]
 
     @torch.inference_mode()
