@@ -134,7 +134,9 @@ class Studio:
         ]
 
     def _sketch(self, orders: list[Order], exact: bool) -> list[Portrait]:
-        """Large ones that miss what was ordered are ordered again, by as much the other way; small ones hardly show it."""
+        """Large ones that miss what was ordered are ordered again, by as much the other way. In small
+        ones it hardly shows.
+        """
         size = orders[0].size
         styles = self.styles([order.persona for order in orders])
         wanted = torch.stack([_numbers(order.condition) for order in orders])
