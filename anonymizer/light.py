@@ -28,7 +28,7 @@ TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5,
 TO_RGB = torch.linalg.inv(TO_YCC)
 DARKEST = 0.02
 LEAST = 0.02  # weight of points before which something is
-ROBUST = 0.2  # residual from which a point counts less
+SHADOW, STAIN = 0.2, 0.05  # differences of log brightness and of chroma from which a point counts less
 PRIOR = torch.diag(torch.tensor([1e-6, 0.003, 0.003, 0.003]))  # pulls light from aside to none where few points face it
 DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
@@ -95,16 +95,13 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
         seen = bare & (hidden[:, skin] < 0.5)
         bare = seen.where(seen.any(1, keepdim=True), bare)
     bright = ycc[:, :1].clamp(min=DARKEST)
-    basis, shaven = harmonics(normals[:, skin]), weights.clone()
-    shaven[:, len(SHAVEN) :] = 0
-    field, contrast, steady = _robust_fit(basis, bright.log().transpose(1, 2), weights, shaven)
+    basis = harmonics(normals[:, skin])
+    field, contrast, steady = _robust_fit(basis, bright.log(), weights, SHADOW)
     brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
     chroma = ycc[:, 1:] / bright
-    left = chroma - (basis @ _fit(basis, chroma.transpose(1, 2), steady)).transpose(1, 2)
-    saturation = _mean(left.abs(), weights).sum(1) + 5e-4
-    chroma = _mean(chroma, steady)
-    logs = torch.stack([contrast, brightest, saturation], dim=1).log()
-    return torch.cat([field, logs[:, :2], chroma, logs[:, 2:]], dim=1)
+    _, saturation, steady = _robust_fit(basis, chroma, steady, STAIN)
+    logs = torch.stack([contrast + 1e-3, brightest, saturation + 5e-4], dim=1).log()
+    return torch.cat([field[..., 0], logs[:, :2], _mean(chroma, steady), logs[:, 2:]], dim=1)
 
 
 def colour_cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
@@ -114,7 +111,7 @@ def colour_cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
     """
     ycc, facing = _skin(pictures, points), normals[:, list(SKIN)]
     chroma = ycc[:, 1:] / ycc[:, :1].clamp(min=DARKEST)
-    return _fit(harmonics(facing), chroma.transpose(1, 2), (-facing[..., 2]).clamp(min=0))
+    return _robust_fit(harmonics(facing), chroma, (-facing[..., 2]).clamp(min=0), STAIN)[0]
 
 
 def exposure(real: Light, new: Light, basis: Tensor) -> Tensor:
@@ -184,19 +181,23 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights[:, None]).sum(2) / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Iteratively reweighted least squares, Geman-McClure, beginning with ``first``: what agrees with that counts.
+def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Iteratively reweighted least squares, Geman-McClure, beginning with the ``SHAVEN``: what agrees with them counts.
+
+    Args:
+        values: ``(N, C, P)`` of the ``SKIN``.
+        scale: residual from which a point counts less.
 
     Returns:
-        coefficients ``(N, 4)`` of ``values (N, P, 1)``, the mean deviation ``(N,)`` that they leave, and the weights
-        ``(N, P)``.
+        coefficients ``(N, 4, C)``, the mean deviation ``(N,)`` that they leave, and the weights ``(N, P)``.
     """
-    steady = first
+    steady = weights.clone()
+    steady[:, len(SHAVEN) :] = 0
     for _ in range(5):
-        coefficients = _fit(basis, values, steady)
-        residual = (values - basis @ coefficients).abs()
-        steady = weights / (1 + (residual[..., 0] / ROBUST).square()).square()
-    return coefficients[..., 0], _mean(residual.transpose(1, 2), steady)[:, 0] + 1e-3, steady
+        coefficients = _fit(basis, values.transpose(1, 2), steady)
+        residual = values.transpose(1, 2) - basis @ coefficients
+        steady = weights / (1 + residual.square().sum(2) / scale**2).square()
+    return coefficients, _mean(residual.abs().sum(2)[:, None], steady)[:, 0], steady
 
 
 def _fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:
