@@ -26,14 +26,14 @@ NUMBERS = 9  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 TO_RGB = torch.linalg.inv(TO_YCC)
-DARKEST = 0.02
+DARKEST, NOISE = 0.02, 5e-4  # least brightness and least deviation
 LEAST = 0.02  # weight of points before which something is
 SHADOW, STAIN = 0.2, 0.05  # differences of log brightness and of chroma from which a point counts less
 PRIOR = torch.diag(torch.tensor([1e-6, 0.003, 0.003, 0.003]))  # pulls light from aside to none where few points face it
 DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
-EVEN = 0.035  # the most by which the chroma of a new face deviates: more is often light of two colours, in patches
+EVEN = 0.035  # the most by which the chroma of a new face deviates: more is often a patch
 CAST = 0.12  # the most by which chroma is believed to go with the normal
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
@@ -41,9 +41,10 @@ CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 class Light(NamedTuple):
     """The light on N faces: what ``measure`` packs into one row each, so that rows may be averaged.
 
-    ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness; what they leave deviates by ``contrast
-    (N,)`` on average. ``brightest (N,)`` is the brightest skin. Chroma relative to brightness has the mean ``chroma
-    (N, 2)``, and deviates by ``saturation (N,)`` from what goes with the normals, see ``colour_cast``.
+    ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness of most of the skin; all of it deviates
+    from that by ``contrast (N,)`` on average. ``brightest (N,)`` is the brightest skin. Chroma relative to brightness
+    is ``chroma (N, 2)`` on most of the skin; all of it deviates by ``saturation (N,)`` from what goes with the normals,
+    see ``colour_cast``.
     """
 
     field: Tensor
@@ -96,12 +97,12 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
         bare = seen.where(seen.any(1, keepdim=True), bare)
     bright = ycc[:, :1].clamp(min=DARKEST)
     basis = harmonics(normals[:, skin])
-    field, contrast, steady = _robust_fit(basis, bright.log(), weights, SHADOW)
+    field, contrast, _ = _robust_fit(basis, bright.log(), weights, SHADOW)
     brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
     chroma = ycc[:, 1:] / bright
-    _, saturation, steady = _robust_fit(basis, chroma, steady, STAIN)
-    logs = torch.stack([contrast + 1e-3, brightest, saturation + 5e-4], dim=1).log()
-    return torch.cat([field[..., 0], logs[:, :2], _mean(chroma, steady), logs[:, 2:]], dim=1)
+    _, saturation, alike = _robust_fit(basis, chroma, weights, STAIN)
+    logs = torch.stack([contrast, brightest, saturation], dim=1).log()
+    return torch.cat([field[..., 0], logs[:, :2], _mean(chroma, alike), logs[:, 2:]], dim=1)
 
 
 def colour_cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
@@ -131,8 +132,7 @@ def tint(real: Light, new: Light) -> Tensor:
     """Matrices ``(N, 3, 3)`` that give RGB columns the real face's chroma, brightness unchanged.
 
     What is grey, as beards are, stays so where skin becomes less colourful: moved like skin, it would turn green.
-    Where the colours of a portrait vary much, as in light of two colours, all of them come nearer to that of the skin,
-    grey ones too.
+    Where the colours of a portrait vary much, as in patches, all come nearer to that of the skin, grey ones too.
     """
     share = _share(real, new)
     moved = torch.zeros(len(share), 3, 3, device=share.device)
@@ -144,8 +144,6 @@ def tint(real: Light, new: Light) -> Tensor:
 
 def levelled(real: Light, new: Light, casts: Tensor, basis: Tensor) -> Tensor:
     """What to add to tinted RGB, over brightness, so that light of two colours becomes one: ``(N, P, 3)``.
-
-    Beards that are greyer than cheeks seem to be in light of another colour, and come nearer to the skin.
 
     Args:
         casts: of the portraits, see ``colour_cast``.
@@ -189,15 +187,16 @@ def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor, scale: float) ->
         scale: residual from which a point counts less.
 
     Returns:
-        coefficients ``(N, 4, C)``, the mean deviation ``(N,)`` that they leave, and the weights ``(N, P)``.
+        coefficients ``(N, 4, C)``, the mean deviation ``(N,)`` of all points from them, and the weights ``(N, P)`` of
+        those that agree.
     """
-    steady = weights.clone()
+    wanted, steady = values.transpose(1, 2), weights.clone()
     steady[:, len(SHAVEN) :] = 0
     for _ in range(5):
-        coefficients = _fit(basis, values.transpose(1, 2), steady)
-        residual = values.transpose(1, 2) - basis @ coefficients
+        coefficients = _fit(basis, wanted, steady)
+        residual = wanted - basis @ coefficients
         steady = weights / (1 + residual.square().sum(2) / scale**2).square()
-    return coefficients, _mean(residual.abs().sum(2)[:, None], steady)[:, 0], steady
+    return coefficients, _mean(residual.abs().sum(2)[:, None], weights)[:, 0] + NOISE, steady
 
 
 def _fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:

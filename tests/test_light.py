@@ -96,6 +96,8 @@ def test_the_light_is_that_on_what_nothing_is_before(colour: tuple[float, ...]) 
     assert Light.of(told).front.sub(Light.of(lit).front).abs() < 0.1
     assert Light.of(told).contrast < 0.3 * Light.of(fooled).contrast
     assert Light.of(told).brightest.isclose(Light.of(lit).brightest)
+    doubts = [light.contrast + light.saturation for light in map(Light.of, (fooled, lit))]
+    assert doubts[0] > 5 * doubts[1], "what nobody tells makes the light doubtful"
     everywhere = measure(behind, points, normals, torch.ones_like(hidden))
     assert everywhere.isclose(fooled, atol=1e-3).all(), "where all is hidden, all counts"
 
@@ -147,7 +149,20 @@ def test_light_of_two_colours_becomes_one() -> None:
 def test_hard_light_is_measured_whole_and_a_beard_is_no_shadow(slope: tuple[float, float]) -> None:
     brightness = (slope[0] * X + slope[1] * Y - 0.7).exp()
     skin = torch.tensor([-0.1, 0.15])[:, None, None].expand(2, 64, 64)
-    black = torch.where(torch.arange(64)[:, None] < 0.67 * 64, brightness, 0.3 * brightness)
-    shaven, bearded = (Light.of(measure(*ball(picture, skin))).field for picture in (brightness, black))
-    assert torch.allclose(shaven[0, 1:3], torch.tensor(slope), atol=0.06)
-    assert torch.allclose(bearded, shaven, atol=0.12)
+    cheeks = torch.arange(64)[:, None] < 0.67 * 64
+    shaven = ball(brightness, skin)
+    bearded = ball(torch.where(cheeks, brightness, 0.3 * brightness), torch.where(cheeks, skin, 0.2 * skin))
+    one, other = (Light.of(measure(*seen)) for seen in (shaven, bearded))
+    assert torch.allclose(one.field[0, 1:3], torch.tensor(slope), atol=0.06)
+    assert torch.allclose(other.field, one.field, atol=0.12)
+    assert torch.allclose(other.chroma, one.chroma, atol=0.01)
+    assert colour_cast(*bearded)[0, 1:].abs().max() < 0.03, "nor is it light of another colour"
+
+
+def test_what_another_colour_is_before_is_a_stain_not_light() -> None:
+    """So it is taken for doubtful, and in portraits pulled to the skin around it."""
+    skin = torch.tensor([-0.1, 0.15])[:, None, None].expand(2, 64, 64)
+    red = torch.where(torch.arange(64)[:, None] < 0.15 * 64, skin + 0.2, skin)
+    plain, stained = (Light.of(measure(*ball(torch.full_like(X, 0.5), chroma))) for chroma in (skin, red))
+    assert torch.allclose(stained.chroma, plain.chroma, atol=0.01)
+    assert plain.saturation < 0.01 < EVEN < stained.saturation

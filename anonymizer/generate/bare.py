@@ -19,10 +19,10 @@ from anonymizer.occlusion import outlines, to_crop_of
 DOUBT, SURE = 0.3, 0.6  # chance of something before a face from which it is painted over; and before its features
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # their upper edge
 EYES = (*BROWS, 340, 448, 450, 228, 230, 111)
-FEATURES = (*BROWS, 33, 263, 61, 291, 17)  # outline of brows, eyes and mouth
+FEATURES = (*BROWS, 33, 263, 61, 291, 17)  # outline of brows, eyes and mouth, and all between them
 FEWEST = 100  # pixels of sure skin, without which nothing is painted
 EDGE = 3  # pixels around skin that are no skin yet
-MARGIN = 7  # pixels around hair and eyes from which no colour is taken; around features that are still theirs
+MARGIN = 7  # pixels, window: around hair and eyes no colour is taken, around features all is still theirs
 SOFT = 3  # pixels over which skin passes into what is painted
 
 

@@ -134,16 +134,14 @@ class Studio:
         ]
 
     def _sketch(self, orders: list[Order], exact: bool) -> list[Portrait]:
-        """Large ones that miss what was ordered are ordered again, by as much the other way. In small
-        ones it hardly shows.
-        """
+        """Those that miss what was ordered are ordered again, by as much the other way."""
         size = orders[0].size
         styles = self.styles([order.persona for order in orders])
         wanted = torch.stack([_numbers(order.condition) for order in orders])
         portraits = self._take(self._condition.steer(styles, wanted), size, exact)
         missed = self._missed(portraits, wanted)
         asked = _corrected(wanted, missed, wanted)
-        for _ in range(CORRECTIONS if size == SKETCH else 0):
+        for _ in range(CORRECTIONS):
             rows = (_worst(missed) > TOLERANCE).nonzero()[:, 0]
             if not len(rows):
                 break
