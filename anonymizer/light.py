@@ -34,7 +34,11 @@ DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from 
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
 EVEN = 0.035  # the most by which the chroma of a new face deviates: more is often a patch
-CAST = 0.12  # the most by which chroma is believed to go with the normal
+NEAR = 0.25  # distances between the eyes within which skin has one colour
+STAINED, FADED = (
+    0.12,
+    0.7,
+)  # the most by which chroma around a vertex is believed to be another, and how much of it goes
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
@@ -44,7 +48,7 @@ class Light(NamedTuple):
     ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness of most of the skin; all of it deviates
     from that by ``contrast (N,)`` on average. ``brightest (N,)`` is the brightest skin. Chroma relative to brightness
     is ``chroma (N, 2)`` on most of the skin; all of it deviates by ``saturation (N,)`` from what goes with the normals,
-    see ``colour_cast``.
+    as it does in light of two colours.
     """
 
     field: Tensor
@@ -105,14 +109,22 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
     return torch.cat([field[..., 0], logs[:, :2], _mean(chroma, alike), logs[:, 2:]], dim=1)
 
 
-def colour_cast(pictures: Tensor, points: Tensor, normals: Tensor) -> Tensor:
-    """How the chroma of skin, relative to brightness, goes with its normal, as it does in light of two colours.
+def nearness(shape: Tensor) -> Tensor:
+    """How near to vertices of a canonical mesh ``(V, 3)`` the points of the ``SKIN`` are: ``(V, P)``."""
+    return torch.exp(-(torch.cdist(shape, shape[list(SKIN)]) / NEAR).square() / 2)
 
-    Arguments as for ``measure``; coefficients of ``harmonics``, ``(N, 4, 2)``.
+
+def stains(new: Light, pictures: Tensor, points: Tensor, normals: Tensor, near: Tensor) -> Tensor:
+    """By how much chroma around each vertex, relative to brightness, is not that of the face: ``(N, V, 2)``.
+
+    Args:
+        new: what ``measure`` said of these ``pictures``, ``points`` and ``normals``.
+        near: see ``nearness``.
     """
-    ycc, facing = _skin(pictures, points), normals[:, list(SKIN)]
-    chroma = ycc[:, 1:] / ycc[:, :1].clamp(min=DARKEST)
-    return _robust_fit(harmonics(facing), chroma, (-facing[..., 2]).clamp(min=0), STAIN)[0]
+    ycc, facing = _skin(pictures, points), (-normals[:, list(SKIN), 2]).clamp(min=0)
+    off = ycc[:, 1:] / ycc[:, :1].clamp(min=DARKEST) - new.chroma[..., None]
+    weights = near * facing[:, None]
+    return (weights @ off.transpose(1, 2) / (weights.sum(2, keepdim=True) + LEAST)).clamp(-STAINED, STAINED)
 
 
 def exposure(real: Light, new: Light, basis: Tensor) -> Tensor:
@@ -142,15 +154,13 @@ def tint(real: Light, new: Light) -> Tensor:
     return TO_RGB.to(share.device) @ moved @ TO_YCC.to(share.device)
 
 
-def levelled(real: Light, new: Light, casts: Tensor, basis: Tensor) -> Tensor:
-    """What to add to tinted RGB, over brightness, so that light of two colours becomes one: ``(N, P, 3)``.
+def levelled(real: Light, new: Light, stained: Tensor) -> Tensor:
+    """What to add to tinted RGB, over brightness, so that ``stains (N, V, 2)`` fade into the skin: ``(N, V, 3)``.
 
-    Args:
-        casts: of the portraits, see ``colour_cast``.
-        basis: ``(N, P, 4)``, harmonics of the places.
+    Light of two colours, patches and the grey of shaven beards look odd where the real skin is of one colour.
     """
-    off = (basis @ casts - new.chroma[:, None]).clamp(-CAST, CAST)
-    return -(_share(real, new)[:, None] * off) @ TO_RGB.to(off.device)[:, 1:].T
+    off = FADED * _share(real, new)[:, None] * stained
+    return -off @ TO_RGB.to(off.device)[:, 1:].T
 
 
 def _share(real: Light, new: Light) -> Tensor:

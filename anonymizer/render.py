@@ -70,6 +70,7 @@ class Renderer:
     def __init__(self, model: FaceModel, device: torch.device) -> None:
         self._model, self._device = model, device
         self._triangles = model.triangles.to(device)
+        self._near = light.nearness(extend_outline(model.mean[None], REACH)[0]).to(device)
         opacity = torch.ones(1, MESH_POINTS + len(OVAL), 1)
         opacity[:, MESH_POINTS:] = 0
         self._opacity = opacity.to(device)
@@ -122,7 +123,7 @@ class Renderer:
         real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(light.measure(*skin))
         basis = light.harmonics(normals)
         exposed = light.exposure(real_light, own_light, basis)
-        levelled = light.levelled(real_light, own_light, light.colour_cast(*skin), basis)
+        levelled = light.levelled(real_light, own_light, light.stains(own_light, *skin, self._near))
         exposed, added = self._spread(torch.cat([exposed, levelled], dim=2), drawing).split([1, 3], dim=1)
         bright = light.luma(new)
         gain = light.gain(real_light, own_light, F.avg_pool2d(bright, drawing.enlarge), exposed)

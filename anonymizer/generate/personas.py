@@ -32,7 +32,7 @@ CORRECTIONS = 2  # times that a portrait is drawn again which misses what was or
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
 ASIDE = ATTRIBUTES.index("light from aside")
-SMALL, SKETCH = SIZES[:2]  # sides of the portraits that are measured: for those smaller still, and for all others
+SMALL, SKETCH = SIZES[:2]  # sides of the portraits that are measured: for smaller ones in pictures, and for all others
 AT_REST = (0.0, 0.0, 0.0, 0.9)  # condition of the portraits that tell what people look like
 CACHED = 256 << 20  # bytes of portraits that are kept
 KNOWN = 1024  # people whose styles are kept
@@ -96,7 +96,7 @@ class Studio:
             orders: may name the same portrait several times.
             keep: whether the same portraits may be asked for again; they are measured, and so corrected, more exactly.
         """
-        found = {order: self._recall(order) for order in dict.fromkeys(orders) if order in self._cache}
+        found = {order: self._recall(order) for order in dict.fromkeys(orders) if keep and order in self._cache}
         missing = [order for order in dict.fromkeys(orders) if order not in found]
         for size in sorted({order.size for order in missing}):
             same = [order for order in missing if order.size == size]
@@ -117,11 +117,14 @@ class Studio:
         return torch.stack([self._style(persona) for persona in personas])
 
     def _draw(self, orders: list[Order], keep: bool) -> list[Portrait]:
-        """Portraits of one size. What they show is found out with sketches, as large ones take long to draw."""
+        """Portraits of one size. What they show is found out with sketches, as large ones take long to draw.
+
+        Where they are kept, as in videos, one sketch serves for all sizes, so that a face that grows shows no step.
+        """
         size = orders[0].size
         if size == SKETCH:
             return self._sketch(orders, keep)
-        draw, side = (self._sketch, SMALL) if size < SMALL else (self.portraits, SKETCH)
+        draw, side = (self._sketch, SMALL) if size < SMALL and not keep else (self.portraits, SKETCH)
         sketches = draw([order._replace(size=side) for order in orders], keep)
         points = torch.stack([sketch.points for sketch in sketches]) * (size / side)
         if size < side:
