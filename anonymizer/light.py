@@ -22,6 +22,14 @@ SHAVEN = (
     6, 197, 195, 5, 4, 45, 275,
 )  # fmt: skip
 SKIN = (*SHAVEN, 187, 205, 411, 425, 172, 136, 150, 397, 365, 379, 199, 175, 200, 201, 421)
+LIPS = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
+)  # fmt: skip
+EYES = (
+    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173,
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
+)  # fmt: skip
 NUMBERS = 9  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
@@ -33,7 +41,7 @@ PRIOR = torch.diag(torch.tensor([1e-6, 0.003, 0.003, 0.003]))  # pulls light fro
 DARKER, BRIGHTER = 0.9, 0.6  # the most by which log brightness may differ from that straight in front
 HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
-EVEN = 0.035  # the most by which the chroma of a new face deviates: more is often a patch
+EVEN = 0.05  # the most by which the chroma of a new face deviates: more is often a patch
 NEAR = 0.25  # distances between the eyes within which skin has one colour
 STAINED, FADED = (
     0.12,
@@ -46,9 +54,9 @@ class Light(NamedTuple):
     """The light on N faces: what ``measure`` packs into one row each, so that rows may be averaged.
 
     ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness of most of the skin; all of it deviates
-    from that by ``contrast (N,)`` on average. ``brightest (N,)`` is the brightest skin. Chroma relative to brightness
-    is ``chroma (N, 2)`` on most of the skin; all of it deviates by ``saturation (N,)`` from what goes with the normals,
-    as it does in light of two colours.
+    from that by ``contrast (N,)`` on average, in which what is far from it counts less. ``brightest (N,)`` is the
+    brightest skin. Chroma relative to brightness is ``chroma (N, 2)`` on most of the skin; all of it deviates by
+    ``saturation (N,)`` from what goes with the normals, as it does in light of two colours.
     """
 
     field: Tensor
@@ -93,25 +101,32 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
         hidden: ``(N, 468)``, how surely something is before each point; by default nothing is.
     """
     skin, ycc = list(SKIN), _skin(pictures, points)
-    weights = (-normals[:, skin, 2]).clamp(min=0)
+    weights = facing = (-normals[:, skin, 2]).clamp(min=0)
     bare = weights > 0
     if hidden is not None:
-        weights = weights * (1 - hidden[:, skin]).clamp(min=LEAST)
+        weights = facing * (1 - hidden[:, skin]).clamp(min=LEAST)
         seen = bare & (hidden[:, skin] < 0.5)
         bare = seen.where(seen.any(1, keepdim=True), bare)
     bright = ycc[:, :1].clamp(min=DARKEST)
-    basis = harmonics(normals[:, skin])
-    field, contrast, _ = _robust_fit(basis, bright.log(), weights, SHADOW)
+    basis, first = harmonics(normals[:, skin]), _shaven_first(weights, facing)
+    field, left, lit = _robust_fit(basis, bright.log(), weights, first, SHADOW)
+    contrast = _mean(left, (weights * lit).sqrt())[:, 0]
     brightest = (bright[:, 0] * bare).amax(1).clamp(min=DARKEST)
     chroma = ycc[:, 1:] / bright
-    _, saturation, alike = _robust_fit(basis, chroma, weights, STAIN)
-    logs = torch.stack([contrast, brightest, saturation], dim=1).log()
+    _, left, alike = _robust_fit(basis, chroma, weights, first, STAIN)
+    saturation = _mean(left, weights.square()).sum(1)
+    logs = torch.stack([contrast + NOISE, brightest, saturation + NOISE], dim=1).log()
     return torch.cat([field[..., 0], logs[:, :2], _mean(chroma, alike), logs[:, 2:]], dim=1)
 
 
 def nearness(shape: Tensor) -> Tensor:
-    """How near to vertices of a canonical mesh ``(V, 3)`` the points of the ``SKIN`` are: ``(V, P)``."""
-    return torch.exp(-(torch.cdist(shape, shape[list(SKIN)]) / NEAR).square() / 2)
+    """How near to vertices of a canonical mesh ``(V, 3)`` the points of the ``SKIN`` are: ``(V, P)``.
+
+    None is near to lips and eyes, which have colours of their own.
+    """
+    near = torch.exp(-(torch.cdist(shape, shape[list(SKIN)]) / NEAR).square() / 2)
+    near[list(LIPS + EYES)] = 0
+    return near
 
 
 def stains(new: Light, pictures: Tensor, points: Tensor, normals: Tensor, near: Tensor) -> Tensor:
@@ -157,7 +172,7 @@ def tint(real: Light, new: Light) -> Tensor:
 def levelled(real: Light, new: Light, stained: Tensor) -> Tensor:
     """What to add to tinted RGB, over brightness, so that ``stains (N, V, 2)`` fade into the skin: ``(N, V, 3)``.
 
-    Light of two colours, patches and the grey of shaven beards look odd where the real skin is of one colour.
+    Light of two colours, patches and the grey of shaven beards: on another head, they look odd.
     """
     off = FADED * _share(real, new)[:, None] * stained
     return -off @ TO_RGB.to(off.device)[:, 1:].T
@@ -189,24 +204,36 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights[:, None]).sum(2) / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def _robust_fit(basis: Tensor, values: Tensor, weights: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Iteratively reweighted least squares, Geman-McClure, beginning with the ``SHAVEN``: what agrees with them counts.
+def _shaven_first(weights: Tensor, facing: Tensor) -> Tensor:
+    """The weights ``(N, P)`` with which fits begin: without beards, unless less is seen of the other skin."""
+    parts = slice(None, len(SHAVEN)), slice(len(SHAVEN), None)
+    seen = [weights[:, part].sum(1) / facing[:, part].sum(1).clamp(min=1e-6) for part in parts]
+    first = weights.clone()
+    first[:, parts[1]] *= (1 - 2 * seen[0] / seen[1].clamp(min=1e-6)).clamp(min=0)[:, None]
+    return first
+
+
+def _robust_fit(
+    basis: Tensor, values: Tensor, weights: Tensor, first: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Iteratively reweighted least squares, Geman-McClure: what agrees with the first fit counts.
 
     Args:
-        values: ``(N, C, P)`` of the ``SKIN``.
+        values: ``(N, C, P)``.
+        weights: of the points, ``(N, P)``.
+        first: those with which the first fit is made.
         scale: residual from which a point counts less.
 
     Returns:
-        coefficients ``(N, 4, C)``, the mean deviation ``(N,)`` of all points from them, and the weights ``(N, P)`` of
-        those that agree.
+        coefficients ``(N, 4, C)``, what all points deviate from them by, ``(N, C, P)``, and how much each counts in the
+        end, ``(N, P)``.
     """
-    wanted, steady = values.transpose(1, 2), weights.clone()
-    steady[:, len(SHAVEN) :] = 0
+    wanted, steady = values.transpose(1, 2), first
     for _ in range(5):
         coefficients = _fit(basis, wanted, steady)
         residual = wanted - basis @ coefficients
         steady = weights / (1 + residual.square().sum(2) / scale**2).square()
-    return coefficients, _mean(residual.abs().sum(2)[:, None], weights)[:, 0] + NOISE, steady
+    return coefficients, residual.abs().transpose(1, 2), steady
 
 
 def _fit(basis: Tensor, values: Tensor, weights: Tensor) -> Tensor:
