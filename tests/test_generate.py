@@ -312,8 +312,8 @@ def test_portraits_of_all_sizes_show_the_same(studio: Studio, condition: tuple[f
         pixels, points = drawn(size, keep=True)
         assert (pixels - full).square().mean() < 0.005
         assert torch.allclose(points, exact)
-    pixels, points = drawn(PORTRAITS[0], keep=False)
-    assert not torch.equal(points, exact), "small ones have sketches of their own"
+    (pixels, points), (_, others) = drawn(PORTRAITS[0], keep=False), drawn(PORTRAITS[1], keep=False)
+    assert not torch.allclose(points, others), "small ones have sketches of their own"
     assert (pixels - full).square().mean() < 0.01
     assert (points - exact).norm(dim=1).mean() < 0.02
 

@@ -94,7 +94,8 @@ class Studio:
 
         Args:
             orders: may name the same portrait several times.
-            keep: whether the same portraits may be asked for again; they are measured, and so corrected, more exactly.
+            keep: whether the same portraits may be asked for again, as in videos; they are measured, and so corrected,
+                more exactly, and small ones show what larger ones do.
         """
         found = {order: self._recall(order) for order in dict.fromkeys(orders) if keep and order in self._cache}
         missing = [order for order in dict.fromkeys(orders) if order not in found]
@@ -119,7 +120,7 @@ class Studio:
     def _draw(self, orders: list[Order], keep: bool) -> list[Portrait]:
         """Portraits of one size. What they show is found out with sketches, as large ones take long to draw.
 
-        Where they are kept, as in videos, one sketch serves for all sizes, so that a face that grows shows no step.
+        Where they are kept one sketch serves for the smallest, too, so that a face that grows shows no step.
         """
         size = orders[0].size
         if size == SKETCH:
