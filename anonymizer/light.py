@@ -7,6 +7,7 @@ for them, two for contrast and three for colour: a colour field copied from the 
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry
+from anonymizer.face_model import LOWER_LIDS, UPPER_LIDS
 
 # Points of the face mesh on bare skin: forehead, upper cheeks and nose; lower cheeks, jaw and chin, where beards grow.
 SHAVEN = (
@@ -26,10 +28,7 @@ LIPS = (
     61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
 )  # fmt: skip
-EYES = (
-    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173,
-    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
-)  # fmt: skip
+EYES = (33, 133, 263, 362, *itertools.chain(*LOWER_LIDS, *UPPER_LIDS))  # corners and lids
 NUMBERS = 9  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
@@ -43,10 +42,8 @@ HIGHLIGHT = 1.05  # brightness of the brightest skin, over that of the real face
 GREYEST = 0.3  # least share of its chroma that is left to a new face that is evenly lit and replaces a colourful one
 EVEN = 0.05  # the most by which the chroma of a new face deviates: more is often a patch
 NEAR = 0.25  # distances between the eyes within which skin has one colour
-STAINED, FADED = (
-    0.12,
-    0.7,
-)  # the most by which chroma around a vertex is believed to be another, and how much of it goes
+STAINED = 0.12  # the most by which chroma around a vertex is believed to be another
+FADED = 0.7  # how much of that goes
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 

@@ -132,6 +132,7 @@ def without_stains(picture: Tensor, points: Tensor, normals: Tensor) -> tuple[Te
     skin = (tint(new, new)[0] @ picture[0].flatten(1)).view(3, 64, 64)
     brightness = luma(skin[None])[0]
     added = levelled(new, new, found)[0].T.view(3, 64, 64) * brightness
+    assert luma(added[None]).abs().max() < 1e-4, "brightness is not theirs to change"
     before, after = (torch.einsum("ij,jhw->ihw", TO_YCC, rgb)[1:] / brightness for rgb in (skin, skin + added))
     return before, after
 
