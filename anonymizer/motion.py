@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from anonymizer.geometry import box_share
 from anonymizer.scenes import Part
 
 Array = NDArray[np.float32]
+
+Moved = Callable[[int, int], Array]
+"""How far the whole picture moved between two frames, in pixels; nothing if the second is not the later one."""
 
 LINGER = 3  # frames for which a face is assumed before its first and after its last sighting, up to a cut
 LINGER_CUT = 9  # the same for a face that the border or something before it cuts: it may show where no detector sees it
@@ -35,7 +39,7 @@ class Sight(NamedTuple):
         frame: index since the start of the video.
         points: ``(7, 2)``, two corners of the box and five landmarks.
         score: of the detection; 0 where the face is only assumed.
-        seen: whether this is a detection.
+        seen: whether this is a detection; else the place of the face is told by others of its places.
     """
 
     frame: int
@@ -151,36 +155,65 @@ def _pieces(glance: Sequence[Sight], faces: Sequence[Sight], part: Part, size: t
 
 
 class Track:
-    """The sightings of one face, in order of time, in frames of ``size`` (height, width)."""
+    """The way of one face.
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    Args:
+        size: of the frames, height and width.
+        looks: frames in which the detector looked, in order; grows.
+
+    Attributes:
+        places: where it was seen, and where it was carried to by optical flow, in order of time.
+        number: of the person.
+    """
+
+    def __init__(self, size: tuple[int, int], looks: Sequence[int]) -> None:
         self.number = UNTRACKED  # until it is first passed on
         self.ask: float = 0  # frame from which to ask who it is
-        self.sights: list[Sight] = []
+        self.places: list[Sight] = []
         self.sure = False
         self.assumed = False  # it may have been sure before the first frame
-        self._limit = np.array(size[::-1], dtype=np.float32)
+        self.seen = (math.inf, -math.inf)  # first and last frame in which it was
+        self.likeness = np.zeros((0, 0), np.float32)  # of when it was seen before it was carried; see ``flow``
+        self._limit, self._looks = np.array(size[::-1], dtype=np.float32), looks
+
+    @property
+    def sights(self) -> list[Sight]:
+        """Where it was seen."""
+        return [place for place in self.places if place.seen]
+
+    def add(self, sight: Sight) -> None:
+        """The face was seen again."""
+        self.places.append(sight)
+        self.seen = min(self.seen[0], sight.frame), sight.frame
 
     def at(self, frame: int) -> Sight:
         """Between sightings on the straight line, before and after them at constant velocity up to the border."""
-        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
-        if after == len(self.sights):
-            return self._beyond(frame, self.sights[::-1])
-        if self.sights[after].frame == frame:
-            return self.sights[after]
+        places = self.places
+        after = bisect.bisect_left(places, frame, key=lambda sight: sight.frame)
+        if after == len(places):
+            return self._beyond(frame, places[::-1])
+        if places[after].frame == frame:
+            return places[after]
         if after == 0:
-            return self._beyond(frame, self.sights)
-        a, b = self.sights[after - 1], self.sights[after]
+            return self._beyond(frame, places)
+        a, b = places[after - 1], places[after]
         share = (frame - a.frame) / (b.frame - a.frame)
-        if b.frame - a.frame > AHEAD:  # a gap, not just frames between looks: the face went somewhere and came back
-            a, b = self._beyond(frame, self.sights[after - 1 :: -1]), self._beyond(frame, self.sights[after:])
+        if b.frame - a.frame > AHEAD and self._looked_between(a, b):  # the face went somewhere and came back
+            a, b = self._beyond(frame, places[after - 1 :: -1]), self._beyond(frame, places[after:])
         return _between(a, b, frame, share)
+
+    def _looked_between(self, a: Sight, b: Sight) -> bool:
+        after = bisect.bisect_right(self._looks, a.frame)
+        return after < len(self._looks) and self._looks[after] < b.frame
 
     def _beyond(self, frame: int, sights: Sequence[Sight]) -> Sight:
         """``sights``: from the end that is nearer to ``frame``; the velocity is taken over a few frames."""
-        end, centre = sights[0], sights[0].points[:2].mean(0)
-        place = np.clip(centre + self._way(frame, sights), 0, self._limit)
-        return Sight(frame, end.points + place - centre, 0.0, seen=False)
+        return Sight(frame, self._moved(sights[0].points, self._way(frame, sights)), 0.0, seen=False)
+
+    def _moved(self, points: Array, by: Array) -> Array:
+        """A face moved by so much, up to the border."""
+        centre = points[:2].mean(0)
+        return points + np.clip(centre + by, 0, self._limit) - centre
 
     def _way(self, frame: int, sights: Sequence[Sight]) -> Array:
         """How far a face goes until ``frame`` from the first of ``sights``, at the velocity over a few frames."""
@@ -200,7 +233,7 @@ class Track:
 
     def span(self) -> tuple[int, int]:
         """First and last frame in which the face may be, though it is not seen there, if no cut forbids it."""
-        first, last = self.sights[0].frame, self.sights[-1].frame
+        first, last = self.places[0].frame, self.places[-1].frame
         return first - self._linger(first - LINGER), last + self._linger(last + LINGER)
 
     def _linger(self, frame: int) -> int:
@@ -213,27 +246,44 @@ class Track:
         ways = [self._beyond(frame, way) for way in self._ways(frame)]
         return any(self._is_cut(sight.points) for sight in (self.at(frame), *ways))
 
-    def has_left(self, frame: int, moved: Callable[[int, int], Array]) -> bool:
-        """Whether a face that was not seen is gone: both its own way and that of the picture lead out of the frame.
+    def is_at_border(self, frame: int) -> bool:
+        """Whether the face is so near to the border that this may cut it, whatever the box says."""
+        points = self.at(frame).points
+        margin = OUTSIDE * (points[1] - points[0])
+        return self._is_cut(np.stack([points[0] - margin, points[1] + margin]))
 
-        Args:
-            moved: how far the whole picture moved between two frames, in pixels.
-        """
+    def has_left(self, frame: int, moved: Moved) -> bool:
+        """Whether a face that was not seen is gone: both its own way and that of the picture lead out of the frame."""
         ways = self._ways(frame)
         return all(way[0].frame != frame for way in ways) and all(
-            self._is_outside(way[0].points + by)
-            for way in ways
-            for by in (self._way(frame, way), moved(way[0].frame, frame) - moved(frame, way[0].frame))
+            self._is_outside(way[0].points + by) for way in ways for by in self._leads(frame, way, moved)
         )
+
+    def anywhere(self, frame: int, moved: Moved) -> Sight:
+        """A face that is not seen and may have left the frame: its box holds all places where it may be.
+
+        It stayed where it was seen before or will be seen after, or went its own way, or that of the picture.
+        """
+        sight = self.at(frame)
+        places = [sight.points[:2]]
+        for way in self._ways(frame):
+            rest = way[0].points[:2]
+            places += [rest, *(self._moved(rest, by) for by in self._leads(frame, way, moved))]
+        box = np.stack([np.min(places, axis=0)[0], np.max(places, axis=0)[1]])
+        return sight._replace(points=np.concatenate([box, sight.points[2:]]), score=0.0)
+
+    def _leads(self, frame: int, way: Sequence[Sight], moved: Moved) -> tuple[Array, Array]:
+        """How far a face goes until ``frame`` from the first of its sightings: by itself, and with the picture."""
+        return self._way(frame, way), moved(way[0].frame, frame) - moved(frame, way[0].frame)
 
     def _ways(self, frame: int) -> list[list[Sight]]:
         """The sightings before ``frame``, and those from it on, the nearest first; only where there are some."""
-        after = bisect.bisect_left(self.sights, frame, key=lambda sight: sight.frame)
-        return [way for way in (self.sights[:after][::-1], self.sights[after:]) if way]
+        after = bisect.bisect_left(self.places, frame, key=lambda sight: sight.frame)
+        return [way for way in (self.places[:after][::-1], self.places[after:]) if way]
 
     def _is_outside(self, points: Array) -> bool:
         """Whether nothing of a face is in the frame, however little of it the last box held."""
-        margin = OUTSIDE * np.max([sight.points[1] - sight.points[0] for sight in self.sights], axis=0)
+        margin = OUTSIDE * np.max([sight.points[1] - sight.points[0] for sight in self.places], axis=0)
         return bool((points[1] + margin < 0).any() or (points[0] - margin > self._limit).any())
 
     def _is_cut(self, points: Array) -> bool:

@@ -26,6 +26,7 @@ import torch
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config, TrackConfig
 from anonymizer.detect import Detector
+from anonymizer.flow import carry, grey, likeness
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.jury import Jury
 from anonymizer.lookout import Lookout
@@ -38,6 +39,8 @@ GATE = 1.0  # cost from which two sightings are not of the same face: about its 
 MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
 STALE = 0.2  # cost of a track that is a window old: who was seen last is likelier to be seen again
 OVERLAP = 0.6  # intersection over union from which an assumed face is one that is better known
+FLOW = 2  # frames between pictures whose optical flow is asked for
+PATIENCE = 4  # how much longer than it was seen a face that is not seen any more is carried on
 INSIDE = 0.8  # share of an assumed face inside another from which that covers it too
 
 
@@ -126,9 +129,9 @@ class _Follower:
     def _link(self, frame: int, sights: list[Sight]) -> None:
         """Give each sighting to the track that expects it, or begin a new track with it."""
         oldest = max(self._scene(frame)[0], frame - self._window)
-        tracks = [track for track in self._tracks if track.sights[-1].frame >= oldest]
+        tracks = [track for track in self._tracks if track.places[-1].frame >= oldest]
         doubt = np.array([(1 - sight.score) / 2 for sight in sights])
-        moving, resting = ([track.at(frame) for track in tracks], [track.sights[-1] for track in tracks])
+        moving, resting = ([track.at(frame) for track in tracks], [track.places[-1] for track in tracks])
         panned = [sight._replace(points=sight.points + self._moved(sight.frame, frame)) for sight in resting]
         costs = np.min([cost(stack(places), stack(sights)) for places in (moving, resting, panned)], axis=0)
         age = np.array([STALE * (frame - sight.frame) / self._window for sight in resting])
@@ -136,10 +139,44 @@ class _Follower:
         owners = {b: tracks[a] for a, b in assign(costs) if costs[a, b] < GATE}
         for index, sight in enumerate(sights):
             if index not in owners:
-                self._tracks.append(owners.setdefault(index, Track(self._lookout.size)))
-            owners[index].sights.append(sight)
-            owners[index].sure |= sight.score >= self._high
-            owners[index].assumed |= frame < self._lead
+                self._tracks.append(owners.setdefault(index, Track(self._lookout.size, self._looks)))
+            track = owners[index]
+            track.add(sight)
+            begins = not (track.sure or track.assumed)
+            track.sure |= sight.score >= self._high
+            track.assumed |= frame < self._lead
+            if begins and (track.sure or track.assumed):
+                self._carry_back(track)
+        for track in tracks:
+            if track.places[-1].frame < frame and not self._is_known(track.at(frame), sights):
+                self._carry_on(track, frame)
+
+    def _carry_on(self, track: Track, frame: int) -> None:
+        """Carry a face that the border may cut, and that was not seen, to ``frame``; not for ever: it may be none."""
+        last, (start, end) = track.places[-1], track.seen
+        patience = max(self._window, PATIENCE * (end - start))
+        if not track.is_at_border(last.frame) or frame - end > patience:
+            return
+        frames = sorted({last.frame, *range(max(self._looks[-2], last.frame), frame, FLOW), frame})
+        pictures = grey(self._lookout.pictures(frames))
+        if last.seen:
+            track.likeness = likeness(pictures[0], last.points[:2])
+        track.places += _carried(last, frames, carry(pictures, last.points[:2], track.likeness))
+
+    def _carry_back(self, track: Track) -> None:
+        """Carry a face that the border may cut to where it was before it was first seen."""
+        first = track.places[0]
+        oldest = max(self._scene(first.frame)[0], first.frame - self._window, self._decided)
+        if first.frame <= oldest or not track.is_at_border(first.frame):
+            return
+        frames = sorted({*range(oldest, first.frame, FLOW), first.frame})
+        pictures = grey(self._lookout.pictures(frames))
+        ways = carry(pictures[::-1], first.points[:2], likeness(pictures[-1], first.points[:2]))
+        track.places[:0] = _carried(first, frames[::-1], ways)[::-1]
+
+    def _is_known(self, place: Sight, sights: Sequence[Sight]) -> bool:
+        """Whether the face in a place is one that is seen."""
+        return bool((box_share(boxes_of([place]), boxes_of(sights)) > INSIDE).any())
 
     def _moved(self, first: int, last: int) -> np.ndarray:
         """How far the whole picture moved between two frames, in pixels."""
@@ -154,7 +191,7 @@ class _Follower:
 
     def _extent(self, track: Track) -> tuple[int, int]:
         """First and last frame in which the face is assumed: it lingers, and at least reaches to the next look."""
-        first, last = track.sights[0].frame, track.sights[-1].frame
+        first, last = track.places[0].frame, track.places[-1].frame
         before, after = bisect.bisect_left(self._looks, first), bisect.bisect_right(self._looks, last)
         unseen_from = self._looks[before - 1] + 1 if before else 0
         unseen_to = self._looks[after] - 1 if after < len(self._looks) else self._lookout.count - 1
@@ -167,10 +204,10 @@ class _Follower:
             self._faces.append(self._faces_in(frame))
         self._decided = max(self._decided, last + 1)
         horizon = last - 2 * self._window
-        self._tracks = [track for track in self._tracks if track.sights[-1].frame >= horizon]
+        self._tracks = [track for track in self._tracks if track.places[-1].frame >= horizon]
         for track in self._tracks:
-            track.sights = [sight for sight in track.sights if sight.frame >= horizon]
-        self._looks = [frame for frame in self._looks if frame >= horizon]
+            track.places = [place for place in track.places if place.frame >= horizon]
+        del self._looks[: bisect.bisect_left(self._looks, horizon)]  # which tracks know
         self._cuts = [frame for frame in self._cuts if frame >= horizon]
         self._moves = {frame: move for frame, move in self._moves.items() if frame >= horizon}
         self._lookout.forget(self._done)
@@ -189,12 +226,21 @@ class _Follower:
     def _at(self, frame: int, track: Track) -> Sight:
         """Where a face is; only assumed if the detector looked and did not see it, and it may have left the frame."""
         sight = track.at(frame)
-        gone = not sight.seen and frame in self._looks and track.may_have_left(frame)
-        return sight._replace(score=0.0) if gone else sight
+        unknown = not sight.seen and (sight.score == 0 or frame in self._looks)
+        return track.anywhere(frame, self._moved) if unknown and track.may_have_left(frame) else sight
 
     def _ready(self) -> Iterator[tuple[Frames, Faces]]:
         while (batch := self._lookout.pop(self._decided)) is not None:
             yield batch, as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
+
+
+def _carried(place: Sight, frames: Sequence[int], ways: Sequence[np.ndarray | None]) -> list[Sight]:
+    """A face that is in ``place`` in the first of ``frames``: in the others those places that there are ``ways`` to."""
+    return [
+        Sight(frame, place.points + way, 0.0, seen=False)
+        for frame, way in zip(frames[1:], ways, strict=True)
+        if way is not None
+    ]
 
 
 def ahead(config: TrackConfig) -> int:

@@ -1,6 +1,7 @@
 """Generators: one contract for all, and what only the synthetic one promises."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from anonymizer.face_model import LINEAR, LOWER_LIDS, UPPER_LIDS, features, load
 from anonymizer.generate import GENERATORS, Generator, Outcome, personas
 from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import load_condition
+from anonymizer.generate.cover import Cover
 from anonymizer.generate.personas import Order, Studio
 from anonymizer.generate.synthetic import PORTRAITS, Synthetic
 from anonymizer.mesh import MeshEstimator
@@ -339,3 +341,16 @@ def test_corrections_stay_near_the_order() -> None:
     wanted = torch.tensor([[-50.0, 20.0, 0.0, 1.2]])
     asked = personas._corrected(wanted, torch.tensor([[30.0, -40.0, 0.5, -1.0]]), wanted)
     assert torch.allclose((asked - wanted) / torch.tensor(CELL), torch.tensor([[-1.0, 1.0, -1.0, 1.0]]), atol=1e-5)
+
+
+@pytest.mark.parametrize("box", [(40, 30, 100, 110), (20, 40, 120, 80), (30, 10, 70, 100)])
+def test_of_a_face_that_is_only_expected_all_of_the_box_is_covered(box: tuple[int, int, int, int]) -> None:
+    noise = torch.randint(0, 256, (1, 120, 160, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    frames = Frames(noise, (Fraction(0),))
+    place = torch.tensor([box], dtype=torch.float32)
+    no = torch.tensor([False])
+    face = Faces(torch.zeros(1, dtype=torch.int64), place, torch.zeros(1, 5, 2), torch.zeros(1), torch.tensor([0]), no)
+    covered = compose(frames, Cover("solid").cover(frames, face)).pixels[0]
+    x0, y0, x1, y1 = box
+    inside = covered[y0:y1, x0:x1].flatten(0, 1)
+    assert (inside == inside[0]).all()

@@ -12,10 +12,11 @@ from anonymizer import geometry
 from anonymizer.batches import NO_FACE, Faces, Frames, Patches
 from anonymizer.fill import fill
 from anonymizer.generate.base import Outcome, Persona
-from anonymizer.trust import Belief
+from anonymizer.trust import EXPECTED, Belief
 
 SIZE = 128  # pixels, side of a patch
 CELLS = 8  # blocks, or as much detail as a blurred face keeps, along the longer side of a face
+ROUND, SQUARE = 2.0, 6.0  # powers of the outline: of a face, and of a box in which one may be anywhere
 MARGIN = 1.3  # side of a cover over the longer side of the detected box: hairline, ears and chin included
 
 
@@ -44,7 +45,8 @@ class Cover:
         side = (MARGIN * faces.sizes.amax(1)).clamp(min=2)
         to_patch = geometry.square_to_patch(centre, side, torch.zeros(len(faces)), SIZE)
         pictures = geometry.cut_patches(frames.pixels, faces.frame, to_patch, SIZE)
-        alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True)).to(pictures.device)
+        power = torch.where(faces.scores > EXPECTED, ROUND, SQUARE)
+        alpha = _ellipses(faces.sizes / faces.sizes.amax(1, keepdim=True), power).to(pictures.device)
         colour = fill(pictures, alpha == 0) if self._method == "fill" else self._coarse(pictures)
         known = torch.full((len(faces),), NO_FACE) if rows is None else rows
         return [Patches(faces.frame, colour, alpha, to_patch, known)]
@@ -56,8 +58,13 @@ class Cover:
         return F.interpolate(few, SIZE, mode="bicubic").clamp(0, 1)
 
 
-def _ellipses(shares: Tensor) -> Tensor:
-    """Masks ``(N, 1, SIZE, SIZE)`` of ellipses whose axes are ``shares (N, 2)`` of the patch; a soft edge outside."""
+def _ellipses(shares: Tensor, power: Tensor) -> Tensor:
+    """Masks ``(N, 1, SIZE, SIZE)`` of superellipses of some ``power (N,)``; a soft edge outside.
+
+    Their axes are ``shares (N, 2)`` of the patch.
+    """
     axes = shares.clamp(min=0.7) * 0.46 * SIZE
-    radius = ((geometry.pixel_grid(SIZE, shares.device) - SIZE / 2)[None] / axes[:, None]).norm(dim=-1)
+    place = (geometry.pixel_grid(SIZE, shares.device) - SIZE / 2)[None] / axes[:, None]
+    power = power[:, None]
+    radius = place.abs().pow(power[..., None]).sum(-1).pow(1 / power)
     return ((1.08 - radius) / 0.08).clamp(0, 1).reshape(-1, 1, SIZE, SIZE)

@@ -128,6 +128,18 @@ def passer(media: Media, speed: float, count: int, size: int = 380, shutter: flo
         )
 
 
+def leaner(media: Media, size: int = 380, wait: int = 40) -> Clip:
+    """Somebody leans over the border until it cuts the face, more each time, waits there and comes back."""
+    whole, cut = 0.85, (0.5, 0.42, 0.36)
+    stays = [(whole, wait // 4), *itertools.chain.from_iterable(((part, wait), (whole, wait // 4)) for part in cut)]
+    shown = [np.linspace(a, b, 12) for (a, _), (b, _) in itertools.pairwise(stays)]
+    ways = itertools.chain.from_iterable(
+        itertools.chain(itertools.repeat(part, count), way) for (part, count), way in zip(stays, shown, strict=False)
+    )
+    for part, person, place in zip(ways, cut_out(media, size), media.video("woman_turns_720p.mp4"), strict=False):
+        yield put(place, person, WIDTH - part * size, HEIGHT - size)
+
+
 def turned(media: Media) -> Clip:
     """A head that cannot be made out for one or two frames, several times."""
     away = {20, 33, 34, 46, 59, 60}
@@ -224,6 +236,7 @@ CLIPS: dict[str, Callable[[Media], Clip]] = {
     "curtain": curtain,
     "passer_slow": lambda media: passer(media, speed=12, count=2 * COUNT),
     "passer_fast": lambda media: passer(media, speed=80, count=COUNT),
+    "leaner": leaner,
     "turned": turned,
     "glimpses": lambda media: glimpses(media, size=160),
     "glimpses_small": lambda media: glimpses(media, size=48),
