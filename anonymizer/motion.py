@@ -26,6 +26,7 @@ LINGER_CUT = 9  # the same for a face that the border or something before it cut
 WHOLE = (0.6, 1.1)  # width over height of a box that shows a whole face
 AHEAD = 8  # frames for which constant velocity is believed
 OUTSIDE = 0.25  # distance from the border, over the size of the box, from which nothing of the face is in the frame
+FAR = 1.5  # sizes of the box within which a face is that is not seen
 CALM = 0.5  # cost up to which the way between two looks is taken to be straight
 CLOSE = 0.3  # cost up to which a face is where it was expected
 EDGE = 0.02  # of the sides of a part of a frame: a face that comes so near to its border may be cut by that
@@ -223,13 +224,14 @@ class Track:
         before, centre = (sight.points[:2].mean(0) for sight in (other, end))
         return np.float32(ahead / ((end.frame - other.frame) or 1)) * (centre - before)
 
-    def away(self, frame: int) -> int:
+    def away(self, frame: int) -> float:
         """How many frames there are to its sightings; 0 between them."""
-        return max(self.sights[0].frame - frame, frame - self.sights[-1].frame, 0)
+        first, last = self.seen
+        return max(first - frame, frame - last, 0)
 
     def is_over_before(self, other: Track) -> bool:
         """Whether it was last seen before another one was first seen."""
-        return self.sights[-1].frame < other.sights[0].frame
+        return self.seen[1] < other.seen[0]
 
     def span(self) -> tuple[int, int]:
         """First and last frame in which the face may be, though it is not seen there, if no cut forbids it."""
@@ -248,9 +250,7 @@ class Track:
 
     def is_at_border(self, frame: int) -> bool:
         """Whether the face is so near to the border that this may cut it, whatever the box says."""
-        points = self.at(frame).points
-        margin = OUTSIDE * (points[1] - points[0])
-        return self._is_cut(np.stack([points[0] - margin, points[1] + margin]))
+        return self._is_at_border(self.at(frame).points)
 
     def has_left(self, frame: int, moved: Moved) -> bool:
         """Whether a face that was not seen is gone: both its own way and that of the picture lead out of the frame."""
@@ -262,14 +262,17 @@ class Track:
     def anywhere(self, frame: int, moved: Moved) -> Sight:
         """A face that is not seen and may have left the frame: its box holds all places where it may be.
 
-        It stayed where it was seen before or will be seen after, or went its own way, or that of the picture.
+        From where it was seen before or will be seen after, it went its own way or that of the picture. Not to the
+        middle of the picture, where it would be seen, nor far from where it is most likely to be.
         """
         sight = self.at(frame)
-        places = [sight.points[:2]]
-        for way in self._ways(frame):
-            rest = way[0].points[:2]
-            places += [rest, *(self._moved(rest, by) for by in self._leads(frame, way, moved))]
-        box = np.stack([np.min(places, axis=0)[0], np.max(places, axis=0)[1]])
+        here = sight.points[:2]
+        far = FAR * np.ptp(here, axis=0).max()
+        ways = (
+            self._moved(way[0].points[:2], by) for way in self._ways(frame) for by in self._leads(frame, way, moved)
+        )
+        near = [way for way in ways if self._is_at_border(way) and np.abs(way - here).max() <= far]
+        box = np.stack([np.min([here, *near], axis=0)[0], np.max([here, *near], axis=0)[1]])
         return sight._replace(points=np.concatenate([box, sight.points[2:]]), score=0.0)
 
     def _leads(self, frame: int, way: Sequence[Sight], moved: Moved) -> tuple[Array, Array]:
@@ -285,6 +288,10 @@ class Track:
         """Whether nothing of a face is in the frame, however little of it the last box held."""
         margin = OUTSIDE * np.max([sight.points[1] - sight.points[0] for sight in self.places], axis=0)
         return bool((points[1] + margin < 0).any() or (points[0] - margin > self._limit).any())
+
+    def _is_at_border(self, points: Array) -> bool:
+        margin = OUTSIDE * (points[1] - points[0])
+        return self._is_cut(np.stack([points[0] - margin, points[1] + margin]))
 
     def _is_cut(self, points: Array) -> bool:
         return bool((points[0] < 0).any() or (points[1] > self._limit).any())
