@@ -22,12 +22,15 @@ from anonymizer.networks import eye
 SIZE = 192  # pixels, what the network takes
 MARGIN = 1.5  # side of the crop over the longer side of the face
 SMALLEST = 4.0  # pixels, side of a crop
-AROUND = torch.cartesian_prod(*[torch.tensor([-0.03, 0.03])] * 2)  # sides, by which crops are moved that are averaged
+WIDE = SIZE + 12  # pixels, what its crops are cut out of, at some corners; what it finds in them is averaged
+CORNERS = torch.cartesian_prod(*[torch.tensor([0, WIDE - SIZE])] * 2)
+TWO = CORNERS[::3]
+HERE = torch.zeros(1, 2)
 SLACK = 0.3  # by how much a crop may miss the face that is found in it; see ``_apart``
 EYE_MARGIN = 2.3  # side of the crop over the width of an eye
 EYE_SMALLEST = 6.0  # pixels, width of an eye from which its lids can be told
 ASTRAY = 0.3  # widths of an eye by which lids may lie away from where the mesh has them
-CORNERS = (0, 8)  # places of the outer and the inner corner among the points of an eye's lids
+ENDS = (0, 8)  # places of the outer and the inner corner among the points of an eye's lids
 MIRROR = torch.diag(torch.tensor([-1.0, 1.0]))
 
 
@@ -54,23 +57,25 @@ class MeshEstimator:
         """Meshes of ``faces``, row by row.
 
         The network looks at the upright square where the landmarks say that the face is, and again at those faces
-        that it then finds elsewhere in it. Then the eyelids are found again, in the eyes that are large enough.
+        that it then finds elsewhere in it; at two crops each time, as what it finds depends on the crop. Then the
+        eyelids are found again, in the eyes that are large enough.
         """
         points, presence = self._find(frames, faces)
         self._find_lids(frames, faces.frame, points)
         return Meshes(points, presence)
 
-    def measure(self, frames: Frames, faces: Faces, moves: Tensor = AROUND) -> Meshes:
-        """The same, averaged over crops, as what the network finds depends on the crop.
+    def measure(self, frames: Frames, faces: Faces, moves: Tensor = HERE) -> Meshes:
+        """The same, averaged over more crops around where the mesh is first found.
 
         Args:
             frames: the pictures.
             faces: what to look at.
-            moves: ``(C, 2)``, where the crops lie, in sides away from where the mesh is.
+            moves: ``(C, 2)``, where the squares lie, in sides away from where the mesh is.
         """
         points, presence = self._find(frames, faces)
         centre, side, angle = crop_of_mesh(points)
-        looks = [self._look(frames, faces.frame, Crops(centre + side[:, None] * move, side, angle)) for move in moves]
+        squares = [Crops(centre + side[:, None] * move, side, angle) for move in moves]
+        looks = [self._look(frames, faces.frame, square, CORNERS) for square in squares]
         points = torch.stack([points for points, _ in looks]).mean(0)
         self._find_lids(frames, faces.frame, points)
         return Meshes(points, presence)
@@ -91,7 +96,7 @@ class MeshEstimator:
         """Put the lids, in ``points (N, 468, 3)``, where they are in the picture; depths stay."""
         for lids, mirrored in ((LEFT_LIDS, False), (RIGHT_LIDS, True)):
             eyes = points[:, lids, :2]
-            left, right = (eyes[:, CORNERS[side]] for side in (mirrored, not mirrored))
+            left, right = (eyes[:, ENDS[side]] for side in (mirrored, not mirrored))
             x, y = (right - left).unbind(1)
             width, angle, centre = torch.hypot(x, y), torch.atan2(y, x), (left + right) / 2
             rows = (width >= EYE_SMALLEST).nonzero()[:, 0]
@@ -106,13 +111,15 @@ class MeshEstimator:
             sure = (found - eyes[rows]).norm(dim=2).mean(1) <= ASTRAY * width[rows]
             points[rows[sure, None], torch.tensor(lids), :2] = found[sure]
 
-    def _look(self, frames: Frames, frame: Tensor, crops: Crops) -> tuple[Tensor, Tensor]:
-        to_patch = geometry.square_to_patch(crops.centre, crops.side, crops.angle, SIZE)
-        pictures = geometry.cut_patches(frames.pixels, frame, to_patch, SIZE)
-        points, logits = (output.cpu() for output in self._network(pictures))
-        flat = geometry.apply_affine(geometry.invert_affine(to_patch), points[..., :2])
-        depth = points[..., 2:] * (crops.side / SIZE)[:, None, None]
-        return torch.cat([flat, depth], dim=2), torch.sigmoid(logits)
+    def _look(self, frames: Frames, frame: Tensor, crops: Crops, corners: Tensor = TWO) -> tuple[Tensor, Tensor]:
+        to_patch = geometry.square_to_patch(crops.centre, crops.side * WIDE / SIZE, crops.angle, WIDE)
+        pictures = geometry.cut_patches(frames.pixels, frame, to_patch, WIDE)
+        views = torch.cat([pictures[..., y : y + SIZE, x : x + SIZE] for x, y in corners.tolist()])
+        found, logits = (output.cpu().unflatten(0, (len(corners), -1)) for output in self._network(views))
+        flat = (found[..., :2] + corners[:, None, None]).mean(0)
+        depth = found[..., 2:].mean(0) * (crops.side / SIZE)[:, None, None]
+        flat = geometry.apply_affine(geometry.invert_affine(to_patch), flat)
+        return torch.cat([flat, depth], dim=2), torch.sigmoid(logits.mean(0))
 
 
 def crop_of_mesh(points: Tensor) -> Crops:
