@@ -11,14 +11,15 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from anonymizer.batches import Frames
+from anonymizer.scenes import Part
 
 Array = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 
 GRID = 10  # points along each side of a box whose flow is asked for
-AROUND = 1.0  # of the sides of a box: how far around it flow is looked for
+REACH = 2.0  # sides of its box that a face goes at most while it is carried from one look to the next
 BACK = 0.02  # of the height of a box: how near a point has to come back to where it was
 FOUND = 0.4  # share of the points in the picture that have to
 SIDE = 24  # pixels, side of the picture of a face that is kept
@@ -26,12 +27,20 @@ ALIKE = 0.5  # correlation with that picture from which it is the same face
 SHOWN = 0.04  # share of a face that has to be in the picture
 
 
-def grey(frames: Frames) -> list[Grey]:
-    """Each frame as ``(H, W)``, on the host."""
-    pixels = frames.pixels.cpu().numpy()
+def part_around(box: Array, size: tuple[int, int]) -> Part:
+    """The part of a frame of ``size`` in which a face is carried that is in ``box (2, 2)``; not empty."""
+    reach, limit = REACH * (box[1] - box[0]), np.array(size[::-1])
+    low = np.clip(np.floor(box[0] - reach), 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(box[1] + reach), low + 1, limit).astype(int)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def grey(picture: Tensor) -> Grey:
+    """``(H, W, 3)`` uint8 or uint16, on any device, as ``(H, W)`` on the host."""
+    pixels = picture.cpu().numpy()
     if pixels.dtype != np.uint8:
         pixels = (pixels >> 8).astype(np.uint8)
-    return [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pixels]
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def likeness(picture: Grey, box: Array) -> Array:
@@ -73,21 +82,12 @@ def _median_flow(before: Grey, after: Grey, box: Array) -> Array | None:
     points = points[((points >= 0) & (points < before.shape[::-1])).all(1)].astype(np.float32)
     if not len(points):
         return None
-    before, after, points = _around(box, before, after, points)
+    before, after = _even(before), _even(after)
     there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, points.copy())
     back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, points.copy())
     good = (found[:, 0] > 0) & (returned[:, 0] > 0)
     good &= np.linalg.norm(back - points, axis=1) <= max(1.0, BACK * float(box[1, 1] - box[0, 1]))
     return np.median(there[good] - points[good], axis=0) if good.mean() >= FOUND else None
-
-
-def _around(box: Array, before: Grey, after: Grey, points: Array) -> tuple[Grey, Grey, Array]:
-    """The part of two pictures that flow is looked for in, and the points in that."""
-    margin = AROUND * (box[1] - box[0])
-    low = np.clip(box[0] - margin, 0, before.shape[::-1]).astype(int)
-    high = np.clip(box[1] + margin, 0, before.shape[::-1]).astype(int)
-    part = np.s_[low[1] : high[1], low[0] : high[0]]
-    return _even(before[part]), _even(after[part]), points - low.astype(np.float32)
 
 
 def _even(picture: Grey) -> Grey:

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from anonymizer.batches import Frames
 from anonymizer.config import DetectConfig
@@ -83,6 +84,12 @@ class Lookout:
             if (rows := [frame - start for frame in frames if 0 <= frame - start < len(batch)])
         ]
         return Frames.cat(chosen)
+
+    def cut(self, frames: Sequence[int], part: Part) -> list[Tensor]:
+        """A part of each of some frames that wait, ``(h, w, 3)``; nothing is copied."""
+        x, y, w, h = part
+        batches = {start + row: batch.pixels[row] for start, batch in self._waiting for row in range(len(batch))}
+        return [batches[frame][y : y + h, x : x + w] for frame in frames]
 
     def changes(self, frame: int) -> bool:
         """Whether something happened, or may have, since the frame before."""

@@ -126,7 +126,8 @@ def expected(before: Sequence[Sight], after: Sequence[Sight], frame: int) -> lis
 def _between(a: Sight, b: Sight, frame: int, share: float) -> Sight:
     """On the straight line from one sight to another, ``share`` of the way."""
     points = a.points + np.float32(share) * (b.points - a.points)
-    return Sight(frame, points, a.score + share * (b.score - a.score), seen=False)
+    score = a.score + share * (b.score - a.score) if a.seen and b.seen else 0.0
+    return Sight(frame, points, score, seen=False)
 
 
 def is_known(glance: Sequence[Sight], faces: Sequence[Sight], part: Part, size: tuple[int, int], high: float) -> bool:
@@ -188,7 +189,7 @@ class Track:
         self.seen = min(self.seen[0], sight.frame), sight.frame
 
     def at(self, frame: int) -> Sight:
-        """Between sightings on the straight line, before and after them at constant velocity up to the border."""
+        """Between places on the straight line, before and after them at constant velocity up to the border."""
         places = self.places
         after = bisect.bisect_left(places, frame, key=lambda sight: sight.frame)
         if after == len(places):
@@ -209,9 +210,9 @@ class Track:
 
     def _beyond(self, frame: int, sights: Sequence[Sight]) -> Sight:
         """``sights``: from the end that is nearer to ``frame``; the velocity is taken over a few frames."""
-        return Sight(frame, self._moved(sights[0].points, self._way(frame, sights)), 0.0, seen=False)
+        return Sight(frame, self._shifted(sights[0].points, self._way(frame, sights)), 0.0, seen=False)
 
-    def _moved(self, points: Array, by: Array) -> Array:
+    def _shifted(self, points: Array, by: Array) -> Array:
         """A face moved by so much, up to the border."""
         centre = points[:2].mean(0)
         return points + np.clip(centre + by, 0, self._limit) - centre
@@ -269,7 +270,7 @@ class Track:
         here = sight.points[:2]
         far = FAR * np.ptp(here, axis=0).max()
         ways = (
-            self._moved(way[0].points[:2], by) for way in self._ways(frame) for by in self._leads(frame, way, moved)
+            self._shifted(way[0].points[:2], by) for way in self._ways(frame) for by in self._leads(frame, way, moved)
         )
         near = [way for way in ways if self._is_at_border(way) and np.abs(way - here).max() <= far]
         box = np.stack([np.min([here, *near], axis=0)[0], np.max([here, *near], axis=0)[1]])
@@ -280,7 +281,7 @@ class Track:
         return self._way(frame, way), moved(way[0].frame, frame) - moved(frame, way[0].frame)
 
     def _ways(self, frame: int) -> list[list[Sight]]:
-        """The sightings before ``frame``, and those from it on, the nearest first; only where there are some."""
+        """The places before ``frame``, and those from it on, the nearest first; only where there are some."""
         after = bisect.bisect_left(self.places, frame, key=lambda sight: sight.frame)
         return [way for way in (self.places[:after][::-1], self.places[after:]) if way]
 

@@ -4,7 +4,7 @@ Detections are linked frame by frame to the tracks that expect them (at constant
 with the whole picture in a pan; Hungarian assignment). A track is real if one of its detections is sure; the others
 only need to be likely (hysteresis, as in ByteTrack, https://arxiv.org/abs/2110.06864). Because frames wait until
 ``window`` more have been seen, a face is covered from the frame in which it appears, and gaps are filled, before
-anything is passed on.
+anything is passed on. Faces that the border may cut are carried on, and back, by optical flow, see ``flow``.
 
 Tracks end at cuts and where a face stays away for longer. When a track is first passed on, the clearest of its
 sightings so far is compared with the people who were seen before; so a person who comes back has the same number.
@@ -26,7 +26,7 @@ import torch
 from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config, TrackConfig
 from anonymizer.detect import Detector
-from anonymizer.flow import carry, grey, likeness
+from anonymizer.flow import carry, grey, likeness, part_around
 from anonymizer.geometry import box_iou, box_share
 from anonymizer.jury import Jury
 from anonymizer.lookout import Lookout
@@ -40,7 +40,7 @@ MAYBE_CUT = 0.2  # unlikeness from which there is a cut if people change
 STALE = 0.2  # cost of a track that is a window old: who was seen last is likelier to be seen again
 OVERLAP = 0.6  # intersection over union from which an assumed face is one that is better known
 FLOW = 2  # frames between pictures whose optical flow is asked for
-PATIENCE = 4  # how much longer than it was seen a face that is not seen any more is carried on
+CARRIED = 96  # frames for which a face is carried that is not seen any more
 INSIDE = 0.8  # share of an assumed face inside another from which that covers it too
 
 
@@ -137,6 +137,9 @@ class _Follower:
         age = np.array([STALE * (frame - sight.frame) / self._window for sight in resting])
         costs = np.minimum(costs + doubt + age[:, None], GATE)
         owners = {b: tracks[a] for a, b in assign(costs) if costs[a, b] < GATE}
+        for index, track in list(owners.items()):
+            if not track.places[-1].seen and self._stays(track, frame, sights[index]):
+                del owners[index]
         for index, sight in enumerate(sights):
             if index not in owners:
                 self._tracks.append(owners.setdefault(index, Track(self._lookout.size, self._looks)))
@@ -148,35 +151,42 @@ class _Follower:
             if begins and (track.sure or track.assumed):
                 self._carry_back(track)
         for track in tracks:
-            if track.places[-1].frame < frame and not self._is_known(track.at(frame), sights):
+            if track.places[-1].frame < frame:
                 self._carry_on(track, frame)
+
+    def _stays(self, track: Track, frame: int, sight: Sight) -> bool:
+        """Whether a face that is carried is still where it was, beside one that is seen; then it is carried on."""
+        self._carry_on(track, frame)
+        last = track.places[-1]
+        if last.frame == frame and not _is_same(last, sight):
+            return True
+        track.places = [place for place in track.places if place.frame < frame]
+        return False
 
     def _carry_on(self, track: Track, frame: int) -> None:
         """Carry a face that the border may cut, and that was not seen, to ``frame``; not for ever: it may be none."""
-        last, (start, end) = track.places[-1], track.seen
-        patience = max(self._window, PATIENCE * (end - start))
-        if not track.is_at_border(last.frame) or frame - end > patience:
-            return
-        frames = sorted({last.frame, *range(max(self._looks[-2], last.frame), frame, FLOW), frame})
-        pictures = grey(self._lookout.pictures(frames))
-        if last.seen:
-            track.likeness = likeness(pictures[0], last.points[:2])
-        track.places += _carried(last, frames, carry(pictures, last.points[:2], track.likeness))
+        last = track.places[-1]
+        if track.is_at_border(last.frame) and frame - track.seen[1] <= CARRIED:
+            frames = sorted({last.frame, *range(max(self._looks[-2], last.frame), frame, FLOW), frame})
+            track.places += self._carry(track, last, frames)
 
     def _carry_back(self, track: Track) -> None:
         """Carry a face that the border may cut to where it was before it was first seen."""
         first = track.places[0]
         oldest = max(self._scene(first.frame)[0], first.frame - self._window, self._decided)
-        if first.frame <= oldest or not track.is_at_border(first.frame):
-            return
-        frames = sorted({*range(oldest, first.frame, FLOW), first.frame})
-        pictures = grey(self._lookout.pictures(frames))
-        ways = carry(pictures[::-1], first.points[:2], likeness(pictures[-1], first.points[:2]))
-        track.places[:0] = _carried(first, frames[::-1], ways)[::-1]
+        if oldest < first.frame and track.is_at_border(first.frame):
+            frames = sorted({*range(oldest, first.frame, FLOW), first.frame})
+            track.places[:0] = self._carry(track, first, frames[::-1])[::-1]
 
-    def _is_known(self, place: Sight, sights: Sequence[Sight]) -> bool:
-        """Whether the face in a place is one that is seen."""
-        return bool((box_share(boxes_of([place]), boxes_of(sights)) > INSIDE).any())
+    def _carry(self, track: Track, place: Sight, frames: Sequence[int]) -> list[Sight]:
+        """Where a face is that is in ``place`` in the first of ``frames``, in those of the others where it is found."""
+        part = part_around(place.points[:2], self._lookout.size)
+        pictures = [grey(picture) for picture in self._lookout.cut(frames, part)]
+        box = place.points[:2] - np.array(part[:2], np.float32)
+        if place.seen:
+            track.likeness = likeness(pictures[0], box)
+        ways = zip(frames[1:], carry(pictures, box, track.likeness), strict=True)
+        return [Sight(n, place.points + way, 0.0, seen=False) for n, way in ways if way is not None]
 
     def _moved(self, first: int, last: int) -> np.ndarray:
         """How far the whole picture moved between two frames, in pixels."""
@@ -234,13 +244,10 @@ class _Follower:
             yield batch, as_faces([self._faces.popleft() for _ in range(len(batch))], self._high)
 
 
-def _carried(place: Sight, frames: Sequence[int], ways: Sequence[np.ndarray | None]) -> list[Sight]:
-    """A face that is in ``place`` in the first of ``frames``: in the others those places that there are ``ways`` to."""
-    return [
-        Sight(frame, place.points + way, 0.0, seen=False)
-        for frame, way in zip(frames[1:], ways, strict=True)
-        if way is not None
-    ]
+def _is_same(place: Sight, sight: Sight) -> bool:
+    """Whether the face in a place is one that is seen."""
+    one, other = boxes_of([place]), boxes_of([sight])
+    return bool((box_iou(one, other) > OVERLAP) | (box_share(one, other) > INSIDE))
 
 
 def ahead(config: TrackConfig) -> int:

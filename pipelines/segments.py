@@ -160,11 +160,11 @@ class Track:
         people = People()
         with (
             VideoReader(self.work.job.source.path) as reader,
-            closing(_read(reader, timeline, segment.lead, segment.tail, anonymizer)) as batches,
+            closing(_read(reader, timeline, segment.first, segment.tail, anonymizer)) as batches,
         ):
-            tracked = anonymizer.track(batches, people, lead=segment.start - segment.lead)
-            found = Sightings.collect(tracked, people, timeline.unit, segment.lead, segment.own, shared)
-        if tuple(found.times.tolist()) != timeline.times[segment.lead : segment.tail]:
+            tracked = anonymizer.track(batches, people, lead=segment.start - segment.first)
+            found = Sightings.collect(tracked, people, timeline.unit, segment.first, segment.own, shared)
+        if tuple(found.times.tolist()) != timeline.times[segment.first : segment.tail]:
             raise LeakError("not all frames of a segment were looked at", path=self.work.job.source.path)
         found.save(self.work.faces(self.number), anonymizer.envelope)
 
@@ -242,8 +242,9 @@ class Render:
             raise PassingError("the faces of a segment are not those that were agreed on", path=faces)
         found = Sightings.load(faces, anonymizer.envelope).renumbered(agreed.tables[self.number])
         # before each joint both segments choose portraits whatever came before, so that they choose the same
-        fresh = {segment.start - SETTLED - found.first for segment in self.work.segments[1:]}
-        pairs = _paired(batches, found, timeline)
+        lead = self.work.segments[self.number].lead
+        fresh = {segment.start - SETTLED - lead for segment in self.work.segments[1:]}
+        pairs = _paired(batches, lead, found, timeline)
         return anonymizer.render(
             pairs,
             agreed.looks,
@@ -296,13 +297,14 @@ def _read(
     return prefetch(reader.excerpt(timeline, start, stop, anonymizer.batch_size), BATCHES_AHEAD)
 
 
-def _paired(batches: Iterable[Frames], found: Sightings, timeline: Timeline) -> Iterator[tuple[Frames, Faces]]:
-    """Frames with the faces that were found in them.
+def _paired(
+    batches: Iterable[Frames], start: int, found: Sightings, timeline: Timeline
+) -> Iterator[tuple[Frames, Faces]]:
+    """Frames, from the one with the number ``start`` on, with the faces that were found in them.
 
     Raises:
         LeakError: nobody looked at a frame.
     """
-    start = found.first
     for frames in batches:
         stop = start + len(frames)
         times = found.times[start - found.first : stop - found.first].tolist()

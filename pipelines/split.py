@@ -29,7 +29,7 @@ from anonymizer.media.output import check_writable
 from anonymizer.media.timeline import Timeline
 from anonymizer.media.video import VideoReader
 from anonymizer.smooth import REACH
-from anonymizer.track import ahead
+from anonymizer.track import CARRIED, ahead
 from pipelines.plan import Job
 from pipelines.report import made_with
 from pipelines.settings import OutputConfig
@@ -58,10 +58,11 @@ class Segment:
     """A part of a video: numbers of frames, first and after the last.
 
     Attributes:
-        lead, start, stop, tail: it is there for the frames from ``start`` to ``stop``, and read from ``lead`` to
-            ``tail``.
+        first, lead, start, stop, tail: it is there for the frames from ``start`` to ``stop``. Faces are tracked from
+            ``first`` to ``tail``, and rendered from ``lead`` on.
     """
 
+    first: int
     lead: int
     start: int
     stop: int
@@ -77,16 +78,17 @@ def cut(timeline: Timeline, config: Config, length: int) -> tuple[Segment, ...]:
     """The segments of a video, of at least ``length`` frames, the last one of half of that."""
     span = config.track.span
     lead = -(-max(LEAD, 2 * span) // span) * span
-    firsts, starts = [0], [0]
+    leads, starts = [0], [0]
     for key in timeline.keys:
         first = -(-key // span) * span
         if first + lead - starts[-1] >= length and len(timeline) - first - lead >= length // 2:
-            firsts.append(first)
+            leads.append(first)
             starts.append(first + lead)
     stops = [*starts[1:], len(timeline)]
     beyond = -(-REACH // span) * span + ahead(config.track)
     tails = [min(stop + beyond, len(timeline)) for stop in stops]
-    return tuple(map(Segment, firsts, starts, stops, tails))
+    firsts = [max(lead - -(-CARRIED // span) * span, 0) for lead in leads]
+    return tuple(map(Segment, firsts, leads, starts, stops, tails))
 
 
 @dataclass(frozen=True)
@@ -274,8 +276,8 @@ def _can_be_cut(job: Job, output: OutputConfig, timeline: Timeline, segments: tu
     with VideoReader(job.source.path) as reader:
         check_writable(job.target, reader.info, output.codec, output.crf, output.encoder, output.audio)
         try:
-            for segment in segments:
-                list(reader.excerpt(timeline, segment.lead, segment.lead + 1, 1))
+            for first in {first for segment in segments for first in (segment.first, segment.lead)}:
+                list(reader.excerpt(timeline, first, first + 1, 1))
         except MediaError:
             return False
     return True

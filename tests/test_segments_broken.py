@@ -65,13 +65,13 @@ def test_faces_that_are_missing_are_noticed(source: Path) -> None:
     work.keep_people(replace(agreed, tables=[{}, *agreed.tables[1:]]), Plain())
     with pytest.raises(LeakError, match="nobody knows who"):
         Render(work, 0).run(Halves())
-    work.keep_people(replace(agreed, marks=[agreed.marks[1], *agreed.marks[1:]]), Plain())
-    faces = work.faces(0).read_bytes()
-    work.faces(0).write_bytes(work.faces(1).read_bytes())
+    work.keep_people(replace(agreed, marks=[agreed.marks[0], agreed.marks[0], *agreed.marks[2:]]), Plain())
+    faces, other = work.faces(0).read_bytes(), work.faces(1).read_bytes()
+    work.faces(1).write_bytes(faces)
     with pytest.raises(LeakError, match="nobody looked"):
-        Render(work, 0).run(Halves())
+        Render(work, 1).run(Halves())
     work.keep_people(agreed, Plain())
-    for altered in (work.faces(1).read_bytes(), faces[:4096] + bytes(len(faces) - 4096), faces[:-1], b""):
+    for altered in (other, faces[:4096] + bytes(len(faces) - 4096), faces[:-1], b""):
         work.faces(0).write_bytes(altered)
         with pytest.raises(PassingError, match="not those that were agreed on"):
             Render(work, 0).run(Halves())

@@ -1,8 +1,7 @@
 """Tracking: scripted detectors, whose faces, misses and false alarms are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
-from itertools import accumulate, repeat
 
 import pytest
 import torch
@@ -11,21 +10,18 @@ from scripted_faces import (
     EVERY,
     HIGH,
     RATE,
-    WIDTH,
     Box,
     Scripted,
     covers,
     frames_of,
     run,
-    scene,
     square,
     still,
     video,
 )
-from torch import Tensor
 
 from anonymizer.batches import Frames
-from anonymizer.config import Config, TrackConfig
+from anonymizer.config import Config
 from anonymizer.motion import LINGER, LINGER_CUT
 from anonymizer.track import _Follower, follow
 
@@ -69,72 +65,6 @@ def test_a_face_that_leaves_through_the_border_lingers_there() -> None:
     tracked, _ = run(script, FLAT.expand(70, -1, -1, -1))
     assert frames_of(tracked, 0) == list(range(37 + LINGER_CUT))
     assert all(covers(tracked[n], square(min(200 + 3 * n, 320), 100)) for n in range(37 + LINGER_CUT))
-
-
-def test_a_face_that_may_have_left_is_covered_where_it_was_and_wherever_it_went() -> None:
-    def script(n: int) -> dict[Box, float]:
-        return {square(270 + 5 * n, 100 - 5 * n): 0.9} if n <= 7 else {}
-
-    tracked, _ = run(script, FLAT.expand(40, -1, -1, -1))
-    for n in range(8, 8 + LINGER_CUT):
-        way = 5 * min(n, 15)  # it is believed to go on for some frames
-        assert holds(tracked[n][0], square(305, 65))
-        assert holds(tracked[n][0], square(min(270 + way, 320), 100 - way))
-
-
-def holds(box: Tensor, place: Box, more: float = 0) -> bool:
-    """Whether a box holds what the picture shows of a place, but for so many pixels."""
-    inner = torch.tensor(place).clamp(max=WIDTH)
-    return bool((box[:2] <= inner[:2] + more).all() and (box[2:] >= inner[2:] - more).all())
-
-
-def moving(places: Sequence[tuple[int, int]]) -> Frames:
-    """Before one scene another, of 40 pixels: its middle at these places."""
-    pictures = scene().repeat_interleave(10, 0).repeat_interleave(10, 1).repeat(len(places), 1, 1, 1)
-    face = scene(1)[:20, :20].repeat_interleave(2, 0).repeat_interleave(2, 1)
-    for picture, (x, y) in zip(pictures, places, strict=True):
-        part = picture[max(y - 20, 0) : y + 20, max(x - 20, 0) : x + 20]
-        part[:] = face[max(20 - y, 0) :, max(20 - x, 0) :][: len(part), : part.shape[1]]
-    return Frames(pictures, tuple(Fraction(index, RATE) for index in range(len(places))))
-
-
-def test_a_face_that_the_border_cuts_is_covered_for_as_long_as_something_of_it_is_there() -> None:
-    steps = [0] * 20 + [3] * 20 + [0] * 60 + [-3] * 20 + [0] * 20
-    places = list(zip(accumulate(steps, initial=270), repeat(100), strict=False))  # to 330: a quarter is left
-
-    def script(n: int) -> dict[Box, float]:
-        return {square(*places[n]): 0.9} if places[n][0] <= 308 else {}
-
-    [(_, faces)] = follow(iter([moving(places)]), Scripted(script), CONFIG)
-    assert faces.frame.tolist() == list(range(len(places)))
-    assert all(holds(box, square(*place), 2) for box, place in zip(faces.boxes, places, strict=True))
-    assert all(covers({0: box}, square(*place)) for box, place in zip(faces.boxes, places, strict=True))
-    assert faces.tracks.unique().tolist() == [0]
-
-
-def test_a_face_that_comes_in_over_the_border_is_covered_before_it_is_seen() -> None:
-    places = [(max(340 - 2 * n, 270), 100) for n in range(60)]
-
-    def script(n: int) -> dict[Box, float]:
-        return {square(*places[n]): 0.9} if places[n][0] <= 308 else {}  # from 16 on
-
-    [(_, faces)] = follow(iter([moving(places)]), Scripted(script), EVERY)
-    assert faces.frame.tolist() == list(range(len(places)))
-    assert all(holds(box, square(*place), 2) for box, place in zip(faces.boxes, places, strict=True))
-
-
-def test_what_was_seen_once_at_the_border_is_not_carried_for_ever() -> None:
-    tracked, _ = run(lambda n: {square(298, 100): 0.9} if n == 20 else {}, still(100), EVERY)
-    assert frames_of(tracked, 0) == list(range(20 - 16 - LINGER, 20 + 16 + LINGER + 1))
-
-
-def test_between_two_looks_a_face_goes_straight_on() -> None:
-    def script(n: int) -> dict[Box, float]:
-        return {square(100 + (5 * n if n <= 16 else 80), 100): 0.9}
-
-    slow = Config(detect=CONFIG.detect, track=TrackConfig(stride=16, window=16))
-    tracked, _ = run(script, still(60), slow)
-    assert all(covers(tracked[n], square(180, 100), 0.9) for n in range(16, 60))
 
 
 def test_a_face_that_something_hides_lingers_beside_it() -> None:
