@@ -17,7 +17,7 @@ from anonymizer.trust import EXPECTED, Belief
 SIZE = 128  # pixels, side of a patch
 CELLS = 8  # blocks, or as much detail as a blurred face keeps, along the longer side of a face
 ROUND, SQUARE = 2.0, 6.0  # powers of the outline: of a face, and of a box in which one may be anywhere
-MARGIN = 1.3  # side of a cover over the longer side of the detected box: hairline, ears and chin included
+MARGIN = 1.4  # side of a cover over the longer side of the detected box: hairline, ears and chin included
 
 
 class Cover:
