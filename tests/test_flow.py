@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anonymizer.flow import Array, Grey, carry, likeness
+from anonymizer.flow import Array, Grey, carry, grey, likeness, part_around
 
 HEIGHT, WIDTH, SIZE = 160, 200, 60
 
@@ -74,3 +75,16 @@ def test_it_may_become_darker() -> None:
 def test_outside_of_the_picture_there_is_no_face(corner: tuple[int, int]) -> None:
     picture = scene(70, 50)
     assert carry([picture, picture], box(*corner), likeness(picture, box(*corner))) == [None]
+
+
+def test_deep_pictures_are_as_grey_as_others() -> None:
+    picture = torch.randint(0, 256, (7, 9, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    deep = (picture.int() * 257).to(torch.uint16)
+    np.testing.assert_array_equal(grey(deep), grey(picture))
+
+
+@pytest.mark.parametrize("corner", [(-70, 50), (205, 50), (70, -90), (70, 165), (199.9, 159.9)])
+def test_the_part_of_a_frame_around_a_face_is_never_empty(corner: tuple[float, float]) -> None:
+    x, y, width, height = part_around(np.array([corner, corner], np.float32) + [[0, 0], [0.2, 0.2]], (HEIGHT, WIDTH))
+    assert 0 <= x < x + width <= WIDTH
+    assert 0 <= y < y + height <= HEIGHT
