@@ -85,6 +85,7 @@ def test_deep_pictures_are_as_grey_as_others() -> None:
 
 @pytest.mark.parametrize("corner", [(-70, 50), (205, 50), (70, -90), (70, 165), (199.9, 159.9)])
 def test_the_part_of_a_frame_around_a_face_is_never_empty(corner: tuple[float, float]) -> None:
-    x, y, width, height = part_around(np.array([corner, corner], np.float32) + [[0, 0], [0.2, 0.2]], (HEIGHT, WIDTH))
+    place = np.array([corner, np.add(corner, 0.2)], np.float32)
+    x, y, width, height = part_around(place, (HEIGHT, WIDTH))
     assert 0 <= x < x + width <= WIDTH
     assert 0 <= y < y + height <= HEIGHT
