@@ -64,8 +64,9 @@ def carry(pictures: Sequence[Grey], box: Array, seen: Array) -> list[Array | Non
         None where it is not found: the flow is not clear, or leads to something else, or nothing of the face is left.
     """
     ways: list[Array | None] = []
-    before, way = pictures[0], np.zeros(2, np.float32)
-    for after in pictures[1:]:
+    before, *others = (_even(picture) for picture in pictures)
+    way = np.zeros(2, np.float32)
+    for after in others:
         step = _median_flow(before, after, box + way)
         if step is None or not _alike(likeness(after, box + way + step), seen):
             ways.append(None)
@@ -82,7 +83,6 @@ def _median_flow(before: Grey, after: Grey, box: Array) -> Array | None:
     points = points[((points >= 0) & (points < before.shape[::-1])).all(1)].astype(np.float32)
     if not len(points):
         return None
-    before, after = _even(before), _even(after)
     there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, points.copy())
     back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, points.copy())
     good = (found[:, 0] > 0) & (returned[:, 0] > 0)

@@ -157,11 +157,12 @@ class _Follower:
     def _stays(self, track: Track, frame: int, sight: Sight) -> bool:
         """Whether a face that is carried is still where it was, beside one that is seen; then it is carried on."""
         self._carry_on(track, frame)
-        last = track.places[-1]
-        if last.frame == frame and not _is_same(last, sight):
-            return True
-        track.places = [place for place in track.places if place.frame < frame]
-        return False
+        if track.places[-1].frame < frame:
+            return False
+        if _is_same(track.places[-1], sight):
+            track.places.pop()
+            return False
+        return True
 
     def _carry_on(self, track: Track, frame: int) -> None:
         """Carry a face that the border may cut, and that was not seen, to ``frame``; not for ever: it may be none."""

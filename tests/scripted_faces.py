@@ -81,6 +81,11 @@ def still(count: int) -> Tensor:
     return scene().expand(count, -1, -1, -1)
 
 
+def flat(count: int) -> Tensor:
+    """Optical flow finds nothing in it."""
+    return torch.full((count, 24, 32, 3), 120, dtype=torch.uint8)
+
+
 class Knowing(Jury):
     """Takes for one person, up to noise, all whom ``who`` gives one number: of a frame and a face's middle.
 

@@ -17,6 +17,7 @@ from scripted_faces import (
     Script,
     Scripted,
     covers,
+    flat,
     frames_of,
     run,
     scene,
@@ -29,8 +30,6 @@ from anonymizer.batches import Faces, Frames
 from anonymizer.config import Config
 from anonymizer.motion import LINGER, LINGER_CUT, Sight, Track
 from anonymizer.track import CARRIED, follow
-
-FLAT = torch.full((24, 32, 3), 120, dtype=torch.uint8)  # optical flow finds nothing in it
 
 
 def holds(box: Tensor, place: Box, more: float = 0) -> bool:
@@ -79,7 +78,7 @@ def test_a_face_that_may_have_left_is_covered_where_it_was_and_wherever_it_went(
     def script(n: int) -> dict[Box, float]:
         return {square(270 + 5 * n, 100 - 5 * n): 0.9} if n <= 7 else {}
 
-    tracked, _ = run(script, FLAT.expand(40, -1, -1, -1))
+    tracked, _ = run(script, flat(40))
     for n in range(8, 8 + LINGER_CUT):
         way = 5 * min(n, 15)  # it is believed to go on for some frames
         assert holds(tracked[n][0], square(305, 65))

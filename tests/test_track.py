@@ -13,6 +13,7 @@ from scripted_faces import (
     Box,
     Scripted,
     covers,
+    flat,
     frames_of,
     run,
     square,
@@ -24,8 +25,6 @@ from anonymizer.batches import Frames
 from anonymizer.config import Config
 from anonymizer.motion import LINGER, LINGER_CUT
 from anonymizer.track import _Follower, follow
-
-FLAT = torch.full((24, 32, 3), 120, dtype=torch.uint8)
 
 
 def test_one_face_has_one_number_in_every_frame_at_few_looks() -> None:
@@ -62,7 +61,7 @@ def test_a_face_that_leaves_through_the_border_lingers_there() -> None:
         x = 200 + 3 * n
         return {square(x, 100): 0.9} if x <= 308 else {}  # not seen when half of it is gone
 
-    tracked, _ = run(script, FLAT.expand(70, -1, -1, -1))
+    tracked, _ = run(script, flat(70))
     assert frames_of(tracked, 0) == list(range(37 + LINGER_CUT))
     assert all(covers(tracked[n], square(min(200 + 3 * n, 320), 100)) for n in range(37 + LINGER_CUT))
 
