@@ -5,6 +5,8 @@ the less, the further its mean lies from the frame between, so that what is quic
 (Tomasi and Manduchi, ICCV 1998) over time, for each point and each number on its own. How a head is held is found from
 all points, and hardly trembles; it is taken out before the shape is averaged over longer. Lids and lips, which move
 some points by a multiple of ``SHAPE``, are not held back.
+
+Boxes only grow: a detector's that jumps for a frame would leave a part of the face beside its cover.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from torch import Tensor
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Frames
 from anonymizer.face_model import load_face_model
-from anonymizer.trust import Belief
+from anonymizer.geometry import box_iou
+from anonymizer.trust import EXPECTED, Belief
 
 REACH = 6  # frames before and after
 QUICK = 0.7  # of the Gaussian over time, in frames, for how heads are held: what is quick must not lose its reach
@@ -32,6 +35,8 @@ LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01] + [0.2] * 4)  # the same 
 CONDITIONS = torch.tensor(CELL)[:, None] / 2  # the same for what portraits are chosen by: cuts stay cuts
 
 AGREEING = 2  # frames before and after that have to agree on what is before a face
+WIDE = 2  # frames before and after whose boxes a box is to hold, halfway between them
+NEAR = 0.3  # intersection over union with that from which it is the same face on its way
 
 Key = tuple[int, int]  # track and frame of the video
 
@@ -59,9 +64,19 @@ class _Part:
     @property
     def keys(self) -> list[Key | None]:
         """Of the faces, row by row; ``None`` where there is nothing to average."""
-        faces, usable = self.belief.faces, self.belief.usable & (self.belief.faces.tracks != UNTRACKED)
-        numbers = zip(faces.tracks.tolist(), faces.frame.tolist(), usable.tolist(), strict=True)
-        return [(track, self.start + frame) if known else None for track, frame, known in numbers]
+        return self._keys(self.belief.usable)
+
+    @property
+    def places(self) -> list[Key | None]:
+        """The same, ``None`` where it is not known where the face is."""
+        return self._keys(self.belief.faces.scores > EXPECTED)
+
+    def _keys(self, which: Tensor) -> list[Key | None]:
+        faces = self.belief.faces
+        numbers = zip(faces.tracks.tolist(), faces.frame.tolist(), which.tolist(), strict=True)
+        return [
+            (track, self.start + frame) if known and track != UNTRACKED else None for track, frame, known in numbers
+        ]
 
 
 def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
@@ -92,12 +107,10 @@ def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, 
 
 def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     """The faces of one of the parts that are held."""
-    belief, keys = part.belief, part.keys
-    if not any(keys):
+    belief = replace(part.belief, faces=replace(part.belief.faces, boxes=_wide(part, held)))
+    rows, pairs = _pairs(part.keys, [key for other in held for key in other.keys])
+    if not len(rows):
         return belief
-    every = {key: row for row, key in enumerate(key for other in held for key in other.keys) if key}
-    rows = torch.tensor([row for row, key in enumerate(keys) if key])
-    pairs = _pairs([key for key in keys if key], every)
     points, look, conditions = (value.clone() for value in (belief.meshes.points, belief.look, belief.conditions))
     every_points = torch.cat([other.belief.meshes.points for other in held])
     every_look = torch.cat([other.belief.look for other in held])
@@ -111,6 +124,18 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     before = _agreed(belief.before, rows, pairs, held)
     meshes = replace(belief.meshes, points=points)
     return replace(belief, meshes=meshes, look=look, conditions=conditions, before=before)
+
+
+def _wide(part: _Part, held: Sequence[_Part]) -> Tensor:
+    """Boxes ``(N, 4)`` that hold, too, what lies halfway between those of the same face before and after."""
+    boxes, every = part.belief.faces.boxes.clone(), torch.cat([other.belief.faces.boxes for other in held])
+    rows, pairs = _pairs(part.places, [key for other in held for key in other.places])
+    for before, after in pairs[:WIDE]:
+        own, mean = boxes[rows], (every[before] + every[after]) / 2
+        same = (before >= 0) & (box_iou(own, mean).diagonal() >= NEAR)
+        wide = torch.cat([torch.minimum(own, mean)[:, :2], torch.maximum(own, mean)[:, 2:]], dim=1)
+        boxes[rows] = wide.where(same[:, None], own)
+    return boxes
 
 
 def _agreed(before: Tensor, rows: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], held: Sequence[_Part]) -> Tensor:
@@ -128,16 +153,20 @@ def _agreed(before: Tensor, rows: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]
     return agreed
 
 
-def _pairs(keys: Sequence[Key], every: dict[Key, int]) -> list[tuple[Tensor, Tensor]]:
-    """For each distance in time from 1: rows before and after ``keys``, both -1 where one of them is not there."""
+def _pairs(keys: Sequence[Key | None], every: Sequence[Key | None]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Which rows have keys, and for each distance in time from 1 the rows of ``every`` before and after them, both -1
+    where one of these is not there.
+    """
+    known = {key: row for row, key in enumerate(every) if key}
     pairs = []
     for distance in range(1, REACH + 1):
         before, after = (
-            torch.tensor([every.get((track, frame + way * distance), -1) for track, frame in keys]) for way in (-1, 1)
+            torch.tensor([known.get((key[0], key[1] + way * distance), -1) for key in keys if key], dtype=torch.int64)
+            for way in (-1, 1)
         )
         alone = (before < 0) | (after < 0)
         pairs.append((before.masked_fill(alone, -1), after.masked_fill(alone, -1)))
-    return pairs
+    return torch.tensor([row for row, key in enumerate(keys) if key], dtype=torch.int64), pairs
 
 
 def _average(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anonymizer.batches import Faces, Frames, Meshes
+from anonymizer.batches import UNTRACKED, Faces, Frames, Meshes
 from anonymizer.face_model import load_face_model
 from anonymizer.occlusion import LIKELY
 from anonymizer.smooth import REACH, smooth
@@ -148,3 +148,38 @@ def test_what_is_before_a_face_for_a_frame_only_is_not_believed(size: int) -> No
     assert before[9, 50:60].max() < LIKELY * 255
     assert not before[torch.arange(40) != 9, 50:60].any()
     assert not before[:, 60:].any()
+
+
+def boxes(parts: Iterator[tuple[Frames, Belief]]) -> Tensor:
+    return torch.cat([found.faces.boxes for _, found in parts])
+
+
+def with_boxes(points: Tensor, change: Tensor, tracks: int = 0) -> tuple[Tensor, Tensor]:
+    """Boxes of meshes ``(T, 468, 3)`` plus ``change (T, 4)``, none of them with a usable mesh: before, and smoothed."""
+    parts = [
+        (frames, replace(found, faces=replace(found.faces, boxes=found.faces.boxes + part), usable=~found.usable))
+        for (frames, found), part in zip(video(points, 7, tracks), change.split(7), strict=True)
+    ]
+    return boxes(iter(parts)), boxes(smooth(iter(parts)))
+
+
+@pytest.mark.parametrize("speed", [0.0, 9.0])
+def test_a_box_that_jumps_for_two_frames_still_holds_the_face(speed: float) -> None:
+    true = MEAN + torch.arange(30.0)[:, None, None] * torch.tensor([speed, 0, 0])
+    jump = torch.zeros(30, 4)
+    jump[14:16] = torch.tensor([30.0, 10.0, 30.0, 10.0])
+    seen, wide = with_boxes(true, jump)
+    assert (wide[:, :2] <= seen[:, :2]).all() and (wide[:, 2:] >= seen[:, 2:]).all()
+    whole = seen - jump
+    assert (wide[:, :2] <= whole[:, :2] + 0.5 * speed).all() and (wide[:, 2:] >= whole[:, 2:] - 0.5 * speed).all()
+    far = torch.tensor([n for n in range(30) if not 11 < n < 18])
+    assert torch.allclose(wide[far], seen[far], atol=1e-3)
+
+
+def test_a_box_does_not_grow_towards_another_scene_or_another_face() -> None:
+    cut = torch.zeros(30, 4)
+    cut[15:] = 5 * SIZE
+    seen, wide = with_boxes(MEAN.expand(30, -1, -1), cut)
+    assert torch.equal(seen, wide)
+    seen, wide = with_boxes(MEAN + tremble(30), torch.zeros(30, 4), UNTRACKED)
+    assert torch.equal(seen, wide)
