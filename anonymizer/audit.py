@@ -6,8 +6,8 @@ It looks at the two pictures, whatever made the second one:
   cell, what is finer than light and shade must not follow the same pattern, but where something that stands before
   the face was kept. A face of which three cells or more are the same is covered in that frame.
 - To neither of the two recognizers of a ``jury`` may the new face be the real one or anybody else of the same picture
-  or video. In videos faces are sampled, as that takes time: each person when first seen well enough, and then every few
-  seconds.
+  or video. In videos faces are sampled, as that takes time: each person when first seen well enough, then every few
+  seconds, and when more or less of the face is hidden than before.
 
 Before anything is drawn, an ``audition`` chooses personas for those who can be told, unless there is a key. Who is too
 similar all the same in a picture, or when a video first shows them, gets another one, one that is left if there are
@@ -40,7 +40,7 @@ from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import SMALLEST, clearness
 from anonymizer.jury import Jury, apart, seen
 from anonymizer.networks.occlusion_net import SIZE
-from anonymizer.occlusion import to_crop_of, visible
+from anonymizer.occlusion import hidden_points, to_crop_of, visible
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
@@ -49,6 +49,7 @@ FAR_TOO_NEAR = 0.5  # the same for everybody else, as among many people somebody
 TRIES = 8  # personas after the first one
 UNLIKE, WISHES = 0.72, 6  # distance below which another persona is tried though this one would do, at most so often
 EVERY, SOON = Fraction(4), Fraction(1, 2)  # seconds after which a face is looked at again; where it could not be seen
+COVERED = 0.15  # share of a face that comes to be hidden, or to be seen, when it is looked at again at once
 KEPT = -2  # in pictures, the number of the first face that stays; others have smaller ones
 
 GRID, HEIGHT = 48, 0.75  # pixels along the side of the square that is compared, and this over the height of the face
@@ -70,6 +71,7 @@ class _Person:
         real: the embeddings ``(256,)`` of the real face, once it could be told.
         scene: what that was seen in: the number of a picture, 0 in videos.
         due: when the face is looked at again, in seconds; at once if that is None.
+        hidden: the share of it that was, when it was looked at.
         worn: who is drawn.
         tries: personas after the first one.
         best: the least alike of these, and how far that is.
@@ -80,6 +82,7 @@ class _Person:
     real: Tensor | None = None
     scene: int = 0
     due: Fraction | None = None
+    hidden: float = 0.0
     worn: Persona | None = None
     tries: int = 0
     best: tuple[float, Persona] | None = None
@@ -138,7 +141,7 @@ class Audit:
             return
         if not self._moving:
             kept = replace(kept, tracks=KEPT - torch.arange(len(kept)))
-        faces = kept[self._sample(frames, kept, torch.ones(len(kept), dtype=torch.bool))]
+        faces = kept[_clearest(kept, self._due(frames, kept, torch.zeros(len(kept))))]
         for who, frame, told in zip(
             faces.tracks.tolist(), faces.frame.tolist(), self._learn(frames, faces), strict=True
         ):
@@ -163,7 +166,7 @@ class Audit:
         people = belief.faces.tracks.tolist()
         made = torch.tensor([outcome in MADE for outcome in outcomes], dtype=torch.bool)
         same = made & unchanged(frames, done, belief)
-        similar, seen = self._similar(frames, done, belief.faces, made & ~same)
+        similar, seen = self._similar(frames, done, belief, made & ~same)
         again = {who for who in similar if self._recast(who)}
         refused = made & torch.tensor([who in similar for who in people], dtype=torch.bool)
         for row in (made & ~same & ~refused).nonzero()[:, 0].tolist():
@@ -202,12 +205,16 @@ class Audit:
         person.tries, person.worn = person.tries + 1, None
         return self.troupe is None or self.troupe.recast(who)
 
-    def _similar(self, frames: Frames, done: Frames, faces: Faces, made: Tensor) -> tuple[set[int], AuditFigures]:
+    def _similar(self, frames: Frames, done: Frames, belief: Belief, made: Tensor) -> tuple[set[int], AuditFigures]:
         """Whose new faces look like them, or like somebody else who is there; and how near the others are."""
-        faces = faces[self._sample(frames, faces, made)]
-        if not len(faces):
+        hidden = _hidden_share(belief)
+        rows = _clearest(belief.faces, made & self._due(frames, belief.faces, hidden))
+        if not len(rows):
             return set(), NOTHING
+        faces = belief.faces[rows]
         known = [self._people[who] for who in faces.tracks.tolist()]
+        for person, share in zip(known, hidden[rows].tolist(), strict=True):
+            person.hidden = share
         # of those who were just met, what they look like is known
         self._learn(frames, faces[torch.tensor([person.settled or not person.met for person in known])])
         new = self._jury.embed(done, faces)
@@ -227,7 +234,8 @@ class Audit:
     def _limit(self, person: _Person) -> float:
         """The distance to the real face below which a new one is refused."""
         if person.settled:
-            return FAR_TOO_NEAR
+            # of who is half hidden recognizers see little that could differ: they are less sure
+            return SAME if person.hidden > COVERED else FAR_TOO_NEAR
         wishes = self.troupe is None and not self._lasting and person.tries <= WISHES
         return UNLIKE if wishes else SAME
 
@@ -246,12 +254,13 @@ class Audit:
         """What tells those apart who are not seen together."""
         return 0 if self._moving else frame
 
-    def _sample(self, frames: Frames, faces: Faces, made: Tensor) -> Tensor:
-        """The clearest face of everybody whose turn it is, rows."""
-        dues = [self._people[who].due for who in faces.tracks.tolist()]
+    def _due(self, frames: Frames, faces: Faces, hidden: Tensor) -> Tensor:
+        """Whose turn it is, ``(N,)`` bool; of each face a share is ``hidden``."""
+        known = [self._people[who] for who in faces.tracks.tolist()]
         times = [frames.times[frame] for frame in faces.frame.tolist()]
-        now = [due is None or time >= due for due, time in zip(dues, times, strict=True)]
-        return _clearest(faces, made & torch.tensor(now, dtype=torch.bool))
+        now = [person.due is None or time >= person.due for person, time in zip(known, times, strict=True)]
+        changed = (hidden - torch.tensor([person.hidden for person in known])).abs() > COVERED
+        return torch.tensor(now, dtype=torch.bool) | changed
 
     def _nearest(self, who: int, scene: int, new: Tensor) -> tuple[float, float]:
         """How near a new face ``(256,)`` is to the real one, and to others of the scene; ``inf`` if nobody knows."""
@@ -271,6 +280,14 @@ def _clearest(faces: Faces, which: Tensor) -> Tensor:
         if people[row] not in chosen or clear[row] > clear[chosen[people[row]]]:
             chosen[people[row]] = row
     return torch.tensor(list(chosen.values()), dtype=torch.int64)
+
+
+def _hidden_share(belief: Belief) -> Tensor:
+    """The share of each face that something hides, ``(N,)``."""
+    shares = torch.zeros(len(belief.faces))
+    rows = belief.before.any((1, 2, 3)).nonzero()[:, 0]
+    shares[rows] = hidden_points(belief, rows).mean(1)
+    return shares
 
 
 def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:

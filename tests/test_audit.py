@@ -14,7 +14,7 @@ from torch import Tensor
 from anonymizer import Anonymizer, Config, Faces, Frames, GenerateConfig, Outcome, geometry
 from anonymizer.audit import EVERY, SAME, TRIES, WISHES, Audit, unchanged
 from anonymizer.audition import CANDIDATES, Audition
-from anonymizer.batches import Patches
+from anonymizer.batches import Meshes, Patches
 from anonymizer.detect import Both
 from anonymizer.errors import LeakError
 from anonymizer.face_model import features, load_face_model
@@ -313,6 +313,37 @@ def test_personas_that_last_are_covered_later_where_far_too_similar(
         judged, again, _ = audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
         assert judged[0] is (outcome if seconds else Outcome.GENERATED)
         assert not again.any()
+        new[0] = ONE + distance * FAR[0]
+
+
+@pytest.mark.parametrize(
+    ("shares", "distance", "looks"),
+    [
+        ([0.0, 0.5], 0.59, [1, 1]),  # half hidden: looked at again, and refused
+        ([0.0, 0.5], 0.61, [1, 1]),
+        ([0.5, 0.0], 0.59, [1, 1]),  # it shows what was hidden: looked at again
+        ([0.0, 0.1], 0.1, [1, 0]),
+        ([0.5, 0.5], 0.1, [1, 0]),
+    ],
+)
+def test_a_face_is_looked_at_again_when_something_is_put_before_it_or_taken_away(
+    picture: Tensor, shares: list[float], distance: float, looks: list[int]
+) -> None:
+    new = torch.stack([ONE + FAR[0], FAR[1]])
+    recognizer = Scripted(torch.stack([ONE, OTHER]), new)
+    audit = Audit(recognizer, moving=True)  # type: ignore[arg-type]
+    belief = Belief.blind(face_of_noise(torch.tensor([0, 0])))
+    points = load_face_model().mean * 20 + torch.tensor([60.0, 60.0, 0.0])
+    belief = replace(belief, meshes=Meshes(points.expand(2, -1, -1), torch.ones(2)))
+    for number, share in enumerate(shares):
+        hidden = torch.zeros_like(belief.before)
+        hidden[:1] = round(255 * share)
+        before, asked = Frames(picture[None], (Fraction(number, 25),)), recognizer.looks
+        after = Frames(before.pixels.flip(1, 2), before.times)
+        judged, _, _ = audit.judge(before, after, replace(belief, before=hidden), [*MADE])
+        assert recognizer.looks - asked == 2 * looks[number]  # at the real face, and at the new one
+        refused = number and looks[number] and share and distance < SAME
+        assert judged[0] is (Outcome.SIMILAR if refused else Outcome.GENERATED)
         new[0] = ONE + distance * FAR[0]
 
 

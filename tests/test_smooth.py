@@ -169,9 +169,11 @@ def test_a_box_that_jumps_for_two_frames_still_holds_the_face(speed: float) -> N
     jump = torch.zeros(30, 4)
     jump[14:16] = torch.tensor([30.0, 10.0, 30.0, 10.0])
     seen, wide = with_boxes(true, jump)
-    assert (wide[:, :2] <= seen[:, :2]).all() and (wide[:, 2:] >= seen[:, 2:]).all()
+    assert (wide[:, :2] <= seen[:, :2]).all()
+    assert (wide[:, 2:] >= seen[:, 2:]).all()
     whole = seen - jump
-    assert (wide[:, :2] <= whole[:, :2] + 0.5 * speed).all() and (wide[:, 2:] >= whole[:, 2:] - 0.5 * speed).all()
+    assert (wide[:, :2] <= whole[:, :2] + 0.5 * speed).all()
+    assert (wide[:, 2:] >= whole[:, 2:] - 0.5 * speed).all()
     far = torch.tensor([n for n in range(30) if not 11 < n < 18])
     assert torch.allclose(wide[far], seen[far], atol=1e-3)
 
