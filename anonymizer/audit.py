@@ -40,7 +40,7 @@ from anonymizer.generate.base import MADE, Outcome, Persona
 from anonymizer.identity import SMALLEST, clearness
 from anonymizer.jury import Jury, apart, seen
 from anonymizer.networks.occlusion_net import SIZE
-from anonymizer.occlusion import hidden_points, to_crop_of, visible
+from anonymizer.occlusion import hidden_share, to_crop_of, visible
 from anonymizer.troupe import Troupe
 from anonymizer.trust import Belief
 
@@ -207,7 +207,7 @@ class Audit:
 
     def _similar(self, frames: Frames, done: Frames, belief: Belief, made: Tensor) -> tuple[set[int], AuditFigures]:
         """Whose new faces look like them, or like somebody else who is there; and how near the others are."""
-        hidden = _hidden_share(belief)
+        hidden = hidden_share(belief)
         rows = _clearest(belief.faces, made & self._due(frames, belief.faces, hidden))
         if not len(rows):
             return set(), NOTHING
@@ -280,14 +280,6 @@ def _clearest(faces: Faces, which: Tensor) -> Tensor:
         if people[row] not in chosen or clear[row] > clear[chosen[people[row]]]:
             chosen[people[row]] = row
     return torch.tensor(list(chosen.values()), dtype=torch.int64)
-
-
-def _hidden_share(belief: Belief) -> Tensor:
-    """The share of each face that something hides, ``(N,)``."""
-    shares = torch.zeros(len(belief.faces))
-    rows = belief.before.any((1, 2, 3)).nonzero()[:, 0]
-    shares[rows] = hidden_points(belief, rows).mean(1)
-    return shares
 
 
 def unchanged(frames: Frames, done: Frames, belief: Belief) -> Tensor:

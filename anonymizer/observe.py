@@ -14,11 +14,12 @@ from anonymizer.batches import UNTRACKED, Faces, Frames, Meshes
 from anonymizer.canvas import Canvases
 from anonymizer.face_model import FaceModel
 from anonymizer.mesh import MeshEstimator, crop_of_mesh
-from anonymizer.occlusion import OcclusionEstimator, hidden_points
+from anonymizer.occlusion import OcclusionEstimator, hidden_points, hidden_share
 from anonymizer.trust import Belief, believe
 
 FADES = 60  # frames after which a light that was measured earlier is forgotten; until then, doubt about it doubles
 LIKELY, UNLIKELY = 1.25, 1.75  # doubt over that about an earlier light, from which that one begins to count, and alone
+LEAST = 0.01  # square of the share of a face that is taken to be seen
 
 GUESS = 0.35  # how much larger a mesh is made, times the share of it that lies beyond the border
 FRONTAL = 10.0  # degrees by which portraits are turned less than the face
@@ -52,9 +53,9 @@ def keep_light(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Fram
 
 
 def _doubt(belief: Belief) -> Tensor:
-    """How far it is from sure that the light was measured on skin alone, ``(N,)``, more than 0."""
-    measured = light.Light.of(belief.look[:, : light.NUMBERS])
-    return measured.contrast + measured.saturation + 1 - belief.meshes.presence
+    """How far it is from sure that the light was measured on skin alone, and on enough of it, ``(N,)``, more than 0."""
+    measured, shown = light.Light.of(belief.look[:, : light.NUMBERS]), 1 - hidden_share(belief)
+    return (measured.contrast + measured.saturation + 1 - belief.meshes.presence) / shown.square().clamp(min=LEAST)
 
 
 class Observer:

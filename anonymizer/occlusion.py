@@ -126,6 +126,13 @@ def hidden_points(belief: Belief, rows: Tensor) -> Tensor:
     return geometry.sample(belief.before[rows] / 255, places)[:, 0]
 
 
+def hidden_share(belief: Belief) -> Tensor:
+    """The share of each face that something hides, ``(N,)``."""
+    shares, rows = torch.zeros(len(belief.faces)), belief.before.any((1, 2, 3)).nonzero()[:, 0]
+    shares[rows] = hidden_points(belief, rows).mean(1)
+    return shares
+
+
 def filled(points: NDArray[Any], size: int) -> NDArray[np.uint8]:
     """The convex hull of ``points (P, 2)``: ``(size, size)`` uint8, 1 inside."""
     mask = np.zeros((size, size), np.uint8)
