@@ -2,7 +2,7 @@
 
 Brightness is the albedo times an irradiance that is linear in the surface normal: the first-order spherical harmonics
 of Ramamoorthi and Hanrahan ("An Efficient Representation for Irradiance Environment Maps", SIGGRAPH 2001). Four numbers
-for them, two for contrast and three for colour: a colour field copied from the picture would carry the identity along.
+for them, two for contrast and four for colour: a colour field copied from the picture would carry the identity along.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LIPS = (
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
 )  # fmt: skip
 EYES = (33, 133, 263, 362, *itertools.chain(*LOWER_LIDS, *UPPER_LIDS))  # corners and lids
-NUMBERS = 9  # that tell the light on a face
+NUMBERS = 10  # that tell the light on a face
 SIDE = 64  # pixels, largest side of the pictures in which it is measured
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # ITU-R BT.601
 TO_RGB = torch.linalg.inv(TO_YCC)
@@ -44,6 +44,9 @@ EVEN = 0.05  # the most by which the chroma of a new face deviates: more is ofte
 NEAR = 0.25  # distances between the eyes within which skin has one colour
 STAINED = 0.12  # the most by which chroma around a vertex is believed to be another
 FADED = 0.7  # how much of that goes
+EVENLY = 0.01  # variance of log brightness up to which it hardly tells how chroma goes with it
+WARMEST = 2.0  # the most by which chroma changes with log brightness
+PALEST, RICHEST = 0.3, 1.7  # bounds of chroma in light and in shade, over that straight in front
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
 
@@ -52,8 +55,10 @@ class Light(NamedTuple):
 
     ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness of most of the skin; all of it deviates
     from that by ``contrast (N,)`` on average, in which what is far from it counts less. ``brightest (N,)`` is the
-    brightest skin. Chroma relative to brightness is ``chroma (N, 2)`` on most of the skin; all of it deviates by
-    ``saturation (N,)`` from what goes with the normals, as it does in light of two colours.
+    brightest skin. Chroma relative to brightness is ``chroma (N, 2)`` on most of the skin that faces the camera; all of
+    it deviates by ``saturation (N,)`` from what goes with the normals, as it does in light of two colours. Where the
+    light is brighter by one in log brightness, there is so much more of it: ``warmth (N,)``, in ``chroma``; less than 0
+    if what is lit is pale, or shade is warm.
     """
 
     field: Tensor
@@ -61,16 +66,17 @@ class Light(NamedTuple):
     brightest: Tensor
     chroma: Tensor
     saturation: Tensor
+    warmth: Tensor
 
     @property
     def front(self) -> Tensor:
         """Log brightness ``(N,)`` of skin that faces the camera."""
-        return self.field[:, 0] - self.field[:, 3]
+        return _front(self.field)
 
     @classmethod
     def of(cls, rows: Tensor) -> Light:
-        """Unpack rows of ``measure``, ``(N, 9)``."""
-        return cls(rows[:, :4], rows[:, 4].exp(), rows[:, 5].exp(), rows[:, 6:8], rows[:, 8].exp())
+        """Unpack rows of ``measure``, ``(N, 10)``."""
+        return cls(rows[:, :4], rows[:, 4].exp(), rows[:, 5].exp(), rows[:, 6:8], rows[:, 8].exp(), rows[:, 9])
 
 
 def luma(pictures: Tensor) -> Tensor:
@@ -89,7 +95,7 @@ def reduced(pictures: Tensor) -> Tensor:
 
 
 def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | None = None) -> Tensor:
-    """The light on faces ``(N, 9)``; see ``Light``.
+    """The light on faces ``(N, 10)``; see ``Light``.
 
     Args:
         pictures: ``(N, 3, S, S)`` RGB in 0..1, of whatever else besides the faces.
@@ -113,7 +119,8 @@ def measure(pictures: Tensor, points: Tensor, normals: Tensor, hidden: Tensor | 
     _, left, alike = _robust_fit(basis, chroma, weights, first, STAIN)
     saturation = _mean(left, weights.square()).sum(1)
     logs = torch.stack([contrast + NOISE, brightest, saturation + NOISE], dim=1).log()
-    return torch.cat([field[..., 0], logs[:, :2], _mean(chroma, alike), logs[:, 2:]], dim=1)
+    in_front, warmth = _in_front(chroma, (basis @ field)[..., 0] - _front(field[..., 0])[:, None], alike)
+    return torch.cat([field[..., 0], logs[:, :2], in_front, logs[:, 2:], warmth], dim=1)
 
 
 def nearness(shape: Tensor) -> Tensor:
@@ -166,13 +173,16 @@ def tint(real: Light, new: Light) -> Tensor:
     return TO_RGB.to(share.device) @ moved @ TO_YCC.to(share.device)
 
 
-def levelled(real: Light, new: Light, stained: Tensor) -> Tensor:
-    """What to add to tinted RGB, over brightness, so that ``stains (N, V, 2)`` fade into the skin: ``(N, V, 3)``.
+def levelled(real: Light, new: Light, stained: Tensor, basis: Tensor) -> Tensor:
+    """What to add to tinted RGB, over brightness, at vertices with the harmonics ``(N, V, 4)``: ``(N, V, 3)``.
 
-    Light of two colours, patches and the grey of shaven beards: on another head, they look odd.
+    ``stains (N, V, 2)`` fade into the skin: light of two colours, patches and the grey of shaven beards, which on
+    another head look odd. The light of two colours that is on the real face takes their place.
     """
-    off = FADED * _share(real, new)[:, None] * stained
-    return -off @ TO_RGB.to(off.device)[:, 1:].T
+    lighter = _field(real, basis) - real.front[:, None, None]
+    more = (real.warmth[:, None, None] * lighter).clamp(PALEST - 1, RICHEST - 1)
+    off = real.chroma[:, None] * more - FADED * _share(real, new)[:, None] * stained
+    return off @ TO_RGB.to(off.device)[:, 1:].T
 
 
 def _share(real: Light, new: Light) -> Tensor:
@@ -184,6 +194,27 @@ def _share(real: Light, new: Light) -> Tensor:
 def _skin(pictures: Tensor, points: Tensor) -> Tensor:
     """Brightness and chroma ``(N, 3, P)`` of the ``SKIN``; arguments as for ``measure``."""
     return TO_YCC.to(pictures.device) @ geometry.sample(reduced(pictures), points[:, list(SKIN)])
+
+
+def _front(field: Tensor) -> Tensor:
+    """Log brightness ``(N,)`` of what faces the camera, in light ``(N, 4)``."""
+    return field[:, 0] - field[:, 3]
+
+
+def _in_front(chroma: Tensor, lighter: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The chroma ``(N, 2)`` of skin that faces the camera, and its warmth ``(N, 1)``.
+
+    Args:
+        chroma: of points, ``(N, 2, P)``.
+        lighter: the log brightness there, over that in front, ``(N, P)``.
+        weights: of the points, ``(N, P)``.
+    """
+    mean, centre = _mean(chroma, weights), _mean(lighter[:, None], weights)
+    away = lighter - centre
+    more = (mean[..., None] * (chroma - mean[..., None])).sum(1) / mean.square().sum(1, keepdim=True).clamp(min=1e-6)
+    slope = _mean((away * more)[:, None], weights) / (_mean(away.square()[:, None], weights) + EVENLY)
+    slope = slope.clamp(-WARMEST, WARMEST)
+    return mean * (1 - slope * centre).clamp(PALEST, RICHEST), slope
 
 
 def _contrast(real: Light, new: Light) -> Tensor:

@@ -117,13 +117,13 @@ class Renderer:
         return Patches(frame, colour, geometry.enlarge(alpha, enlarge), to_patch, rows)
 
     def _relight(self, new: Tensor, vertices: Tensor, real: Tensor, drawing: _Drawing) -> Tensor:
-        """New faces ``(N, 3, S, S)`` in the light ``(N, 9)`` of the real ones."""
+        """New faces ``(N, 3, S, S)`` in the light ``(N, 10)`` of the real ones."""
         normals, places = geometry.vertex_normals(vertices, self._triangles), vertices[..., :2] / new.shape[-1]
         skin = light.reduced(new), places[:, :MESH_POINTS], normals[:, :MESH_POINTS]
         real_light, own_light = light.Light.of(real.to(self._device)), light.Light.of(light.measure(*skin))
         basis = light.harmonics(normals)
         exposed = light.exposure(real_light, own_light, basis)
-        levelled = light.levelled(real_light, own_light, light.stains(own_light, *skin, self._near))
+        levelled = light.levelled(real_light, own_light, light.stains(own_light, *skin, self._near), basis)
         exposed, added = self._spread(torch.cat([exposed, levelled], dim=2), drawing).split([1, 3], dim=1)
         bright = light.luma(new)
         gain = light.gain(real_light, own_light, F.avg_pool2d(bright, drawing.enlarge), exposed)

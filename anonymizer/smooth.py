@@ -31,7 +31,7 @@ STEADY = 3.0  # the same for shapes
 SLOW = 4.0  # the same for light and sharpness, and for what portraits are chosen by, which dissolve into each other
 POINT = 0.012  # distance over the size of the face from which a pair of points counts little
 SHAPE = torch.tensor([[0.02]])  # the same for canonical points, in distances between the eyes
-LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01] + [0.2] * 4)  # the same for the numbers of ``Belief.look``
+LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01] + [0.2] * 5)  # the same for the numbers of ``Belief.look``
 CONDITIONS = torch.tensor(CELL)[:, None] / 2  # the same for what portraits are chosen by: cuts stay cuts
 
 AGREEING = 2  # frames before and after that have to agree on what is before a face

@@ -15,6 +15,7 @@ from anonymizer.light import (
     SKIN,
     TO_YCC,
     Light,
+    harmonics,
     levelled,
     luma,
     measure,
@@ -29,7 +30,7 @@ TONES = st.tuples(st.floats(-0.25, -0.03), st.floats(0.05, 0.4), st.floats(0.02,
 def light(skin: tuple[float, float, float]) -> Light:
     *chroma, saturation = skin
     one = torch.ones(1)
-    return Light(torch.zeros(1, 4), one, one, torch.tensor([chroma]), torch.tensor([saturation]))
+    return Light(torch.zeros(1, 4), one, one, torch.tensor([chroma]), torch.tensor([saturation]), 0 * one)
 
 
 def tinted(rgb: Tensor, real: Light, new: Light) -> Tensor:
@@ -107,6 +108,8 @@ LINE = torch.linspace(-0.7, 0.7, 64)
 Y, X = torch.meshgrid(LINE, LINE, indexing="ij")
 SPHERE = torch.stack([X, Y, -(1 - X.square() - Y.square()).clamp(min=0.01).sqrt()])
 
+BASIS = harmonics(F.normalize(SPHERE, dim=0).flatten(1).T)[None]
+
 
 def ball(brightness: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A picture of a ball of that brightness ``(64, 64)`` and ``chroma (2, 64, 64)``, points on it, their normals.
@@ -131,7 +134,7 @@ def without_stains(picture: Tensor, points: Tensor, normals: Tensor) -> tuple[Te
     found = stains(new, picture, points, normals, nearness(shape)[MESH_POINTS:])
     skin = (tint(new, new)[0] @ picture[0].flatten(1)).view(3, 64, 64)
     brightness = luma(skin[None])[0]
-    added = levelled(new, new, found)[0].T.view(3, 64, 64) * brightness
+    added = levelled(new, new, found, BASIS)[0].T.view(3, 64, 64) * brightness
     assert luma(added[None]).abs().max() < 1e-4, "brightness is not theirs to change"
     before, after = (torch.einsum("ij,jhw->ihw", TO_YCC, rgb)[1:] / brightness for rgb in (skin, skin + added))
     return before, after
@@ -145,6 +148,23 @@ def test_light_of_two_colours_becomes_one() -> None:
     assert Light.of(measure(*seen)).saturation < 0.01, "it goes with the normals, and is no reason to take colour away"
     assert after.flatten(1).std(1).sum() < 0.6 * before.flatten(1).std(1).sum()
     assert torch.allclose(after.mean((1, 2)), before.mean((1, 2)), atol=0.01)
+
+
+@pytest.mark.parametrize("warmth", [-1.2, 0.0, 0.8])
+def test_shade_is_as_warm_as_on_the_real_face(warmth: float) -> None:
+    """A ball that a window lights from the left, and another one in even light that takes its place."""
+    front = torch.tensor([-0.1, 0.15])[:, None, None]
+    slope = -0.5 * X
+    real = Light.of(measure(*ball((slope - 0.7).exp(), front * (1 + warmth * slope))))
+    picture, points, normals = ball(torch.full_like(X, 0.5), front.expand(2, 64, 64))
+    new = Light.of(measure(picture, points, normals))
+    assert float(real.warmth) == pytest.approx(warmth, abs=0.3)
+    assert float(new.warmth) == pytest.approx(0, abs=0.01)
+    assert torch.allclose(real.chroma[0], front[:, 0, 0], atol=0.005)
+    added = levelled(real, new, torch.zeros(1, 64 * 64, 2), BASIS)[0] @ TO_YCC.T
+    assert added[:, 0].abs().max() < 1e-6, "brightness is not theirs to change"
+    wanted = (front * warmth * slope).flatten(1).T
+    assert (added[:, 1:] - wanted).norm(dim=1).mean() <= 0.35 * wanted.norm(dim=1).mean() + 1e-3
 
 
 def test_the_grey_of_shaven_beards_comes_nearer_to_the_skin() -> None:
