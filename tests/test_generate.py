@@ -12,6 +12,7 @@ from anonymizer.batches import Faces, Frames, Meshes, Patches
 from anonymizer.blend import compose
 from anonymizer.canvas import Canvases
 from anonymizer.config import GenerateConfig
+from anonymizer.errors import WeightsError
 from anonymizer.face_model import LINEAR, LOWER_LIDS, UPPER_LIDS, features, load_face_model, measure_expression
 from anonymizer.generate import GENERATORS, Generator, Outcome, personas
 from anonymizer.generate.base import Persona
@@ -354,3 +355,17 @@ def test_of_a_face_that_is_only_expected_all_of_the_box_is_covered(box: tuple[in
     x0, y0, x1, y1 = box
     inside = covered[y0:y1, x0:x1].flatten(0, 1)
     assert (inside == inside[0]).all()
+
+
+class Broken(MeshEstimator):
+    """Computes no numbers."""
+
+    def estimate(self, frames: Frames, faces: Faces) -> Meshes:
+        found = super().estimate(frames, faces)
+        return replace(found, points=found.points * float("nan"))
+
+
+def test_portraits_without_numbers_stop_the_run() -> None:
+    studio = Studio(CPU, Broken(CPU), truncation=0.7, batch_size=2)
+    with pytest.raises(WeightsError, match="no numbers"):
+        studio.portraits([Order(Persona(1), (0.0, 0.0, 0.0, 0.9), 64)], keep=False)

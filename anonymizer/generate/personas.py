@@ -17,6 +17,7 @@ from anonymizer import device as engines
 from anonymizer import weights
 from anonymizer.aspects import CELL
 from anonymizer.batches import UNTRACKED, Faces, Frames
+from anonymizer.errors import WeightsError
 from anonymizer.face_model import load_face_model
 from anonymizer.generate.bare import bare
 from anonymizer.generate.base import Persona
@@ -96,6 +97,9 @@ class Studio:
             orders: may name the same portrait several times.
             keep: whether the same portraits may be asked for again, as in videos; they are measured, and so corrected,
                 more exactly, and small ones show what larger ones do.
+
+        Raises:
+            WeightsError: the networks give no numbers.
         """
         found = {order: self._recall(order) for order in dict.fromkeys(orders) if keep and order in self._cache}
         missing = [order for order in dict.fromkeys(orders) if order not in found]
@@ -173,6 +177,8 @@ class Studio:
         frames = stills(picture)
         measure = self._estimator.measure if exact else self._estimator.estimate
         points = measure(frames, whole_pictures(len(w), size)).points
+        if not points.isfinite().all():
+            raise WeightsError("the mesh network finds no numbers in a portrait: does the device compute rightly?")
         return [Portrait(*row) for row in zip(picture, points, w, strict=True)]
 
     @torch.inference_mode()
