@@ -225,6 +225,7 @@ class Audit:
                 person.best = own, person.worn
             if own < self._limit(person) or other < FAR_TOO_NEAR:
                 found.add(who)
+                person.due = None
             else:
                 figures += AuditFigures(nearest_own=own, nearest_other=other)
                 clear = bool(seen(embedding[None])) and person.real is not None

@@ -45,7 +45,6 @@ NEAR = 0.25  # distances between the eyes within which skin has one colour
 STAINED = 0.12  # the most by which chroma around a vertex is believed to be another
 FADED = 0.7  # how much of that goes
 EVENLY = 0.01  # variance of log brightness up to which it hardly tells how chroma goes with it
-WARMEST = 2.0  # the most by which chroma changes with log brightness
 PALEST, RICHEST = 0.3, 1.7  # bounds of chroma in light and in shade, over that straight in front
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
@@ -55,10 +54,10 @@ class Light(NamedTuple):
 
     ``field (N, 4)`` are the coefficients of ``harmonics`` for log brightness of most of the skin; all of it deviates
     from that by ``contrast (N,)`` on average, in which what is far from it counts less. ``brightest (N,)`` is the
-    brightest skin. Chroma relative to brightness is ``chroma (N, 2)`` on most of the skin that faces the camera; all of
-    it deviates by ``saturation (N,)`` from what goes with the normals, as it does in light of two colours. Where the
-    light is brighter by one in log brightness, there is so much more of it: ``warmth (N,)``, in ``chroma``; less than 0
-    if what is lit is pale, or shade is warm.
+    brightest skin. Chroma relative to brightness is ``chroma (N, 2)`` on skin that faces the camera, as far as most of
+    the skin tells; all of it deviates by ``saturation (N,)`` from what goes with the normals, as it does in light of
+    two colours. Where the light is brighter by one in log brightness, there is so much more of it: ``warmth (N,)``, in
+    ``chroma``; less than 0 if what is lit is pale, or shade is warm.
     """
 
     field: Tensor
@@ -177,7 +176,7 @@ def levelled(real: Light, new: Light, stained: Tensor, basis: Tensor) -> Tensor:
     """What to add to tinted RGB, over brightness, at vertices with the harmonics ``(N, V, 4)``: ``(N, V, 3)``.
 
     ``stains (N, V, 2)`` fade into the skin: light of two colours, patches and the grey of shaven beards, which on
-    another head look odd. The light of two colours that is on the real face takes their place.
+    another head look odd. What the real face has of that, along the hue of its skin, takes their place.
     """
     lighter = _field(real, basis) - real.front[:, None, None]
     more = (real.warmth[:, None, None] * lighter).clamp(PALEST - 1, RICHEST - 1)
@@ -213,7 +212,6 @@ def _in_front(chroma: Tensor, lighter: Tensor, weights: Tensor) -> tuple[Tensor,
     away = lighter - centre
     more = (mean[..., None] * (chroma - mean[..., None])).sum(1) / mean.square().sum(1, keepdim=True).clamp(min=1e-6)
     slope = _mean((away * more)[:, None], weights) / (_mean(away.square()[:, None], weights) + EVENLY)
-    slope = slope.clamp(-WARMEST, WARMEST)
     return mean * (1 - slope * centre).clamp(PALEST, RICHEST), slope
 
 

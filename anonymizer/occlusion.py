@@ -127,9 +127,9 @@ def hidden_points(belief: Belief, rows: Tensor) -> Tensor:
 
 
 def hidden_share(belief: Belief) -> Tensor:
-    """The share of each face that something hides, ``(N,)``."""
+    """The share of the points of each face before which rather something is than not, ``(N,)``."""
     shares, rows = torch.zeros(len(belief.faces)), belief.before.any((1, 2, 3)).nonzero()[:, 0]
-    shares[rows] = hidden_points(belief, rows).mean(1)
+    shares[rows] = (hidden_points(belief, rows) > 0.5).float().mean(1)
     return shares
 
 

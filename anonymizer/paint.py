@@ -98,9 +98,9 @@ class Painter:
         else:
             layers, outcomes = self._draw(frames, belief, personas)
             done, figures = self._lay(frames, layers, spared, len(faces)), NOTHING
-        refused = faces[torch.tensor([outcome in REFUSED for outcome in outcomes], dtype=torch.bool)]
-        covers, outcomes = steady.hold(frames, faces, outcomes) if steady else ([], outcomes)
-        if covers := [*Cover("solid").cover(frames, refused), *covers]:
+        refused = torch.tensor([row for row, outcome in enumerate(outcomes) if outcome in REFUSED], dtype=torch.int64)
+        covers, outcomes = steady.hold(frames, belief, outcomes) if steady else ([], outcomes)
+        if covers := [*Cover("solid").cover(frames, *belief.spots(refused)), *covers]:
             done = compose(done, [*covers, *spared])
         every = (*outcomes, *[Outcome.KEPT] * len(kept))
         worn = _worn(audit.troupe, audit.named(belief).faces, every) if audit and audit.troupe else ()

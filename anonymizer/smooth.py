@@ -6,7 +6,7 @@ the less, the further its mean lies from the frame between, so that what is quic
 all points, and hardly trembles; it is taken out before the shape is averaged over longer. Lids and lips, which move
 some points by a multiple of ``SHAPE``, are not held back.
 
-Boxes only grow: a detector's that jumps for a frame would leave a part of the face beside its cover.
+Boxes stay as they are; but where a detector's jumps for a frame or two, a cover must hide what lies beside it, too.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ LOOK = torch.tensor([0.1] * 4 + [0.2, 0.1, 0.01, 0.01] + [0.2] * 5)  # the same 
 CONDITIONS = torch.tensor(CELL)[:, None] / 2  # the same for what portraits are chosen by: cuts stay cuts
 
 AGREEING = 2  # frames before and after that have to agree on what is before a face
-WIDE = 2  # frames before and after whose boxes a box is to hold, halfway between them
-NEAR = 0.3  # intersection over union with that from which it is the same face on its way
+WIDE = 2  # frames before and after that tell where a face is, halfway between them
+NEAR = 0.1  # intersection over union with its own box from which that is the same face on its way
+BEYOND = 0.05  # of the longer side of its own box, by which that has to reach beyond it to matter
 
 Key = tuple[int, int]  # track and frame of the video
 
@@ -80,7 +81,7 @@ class _Part:
 
 
 def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
-    """Smooth the shape, the light and the sharpness of the faces of a video over time.
+    """Smooth the shape, the light and the sharpness of the faces of a video over time, and see what is beside them.
 
     Args:
         observed: its frames in order, in batches, with tracked faces.
@@ -107,7 +108,7 @@ def smooth(observed: Iterable[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, 
 
 def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     """The faces of one of the parts that are held."""
-    belief = replace(part.belief, faces=replace(part.belief.faces, boxes=_wide(part, held)))
+    belief = replace(part.belief, beside=_beside(part, held))
     rows, pairs = _pairs(part.keys, [key for other in held for key in other.keys])
     if not len(rows):
         return belief
@@ -126,16 +127,18 @@ def _smoothed(part: _Part, held: Sequence[_Part]) -> Belief:
     return replace(belief, meshes=meshes, look=look, conditions=conditions, before=before)
 
 
-def _wide(part: _Part, held: Sequence[_Part]) -> Tensor:
-    """Boxes ``(N, 4)`` that hold, too, what lies halfway between those of the same face before and after."""
-    boxes, every = part.belief.faces.boxes.clone(), torch.cat([other.belief.faces.boxes for other in held])
+def _beside(part: _Part, held: Sequence[_Part]) -> Tensor:
+    """Boxes ``(N, WIDE, 4)`` halfway between those of the same face before and after; see ``Belief.beside``."""
+    faces, every = part.belief.faces, torch.cat([other.belief.faces.boxes for other in held])
+    beside = torch.full((len(faces), WIDE, 4), math.nan)
     rows, pairs = _pairs(part.places, [key for other in held for key in other.places])
-    for before, after in pairs[:WIDE]:
-        own, mean = boxes[rows], (every[before] + every[after]) / 2
-        same = (before >= 0) & (box_iou(own, mean).diagonal() >= NEAR)
-        wide = torch.cat([torch.minimum(own, mean)[:, :2], torch.maximum(own, mean)[:, 2:]], dim=1)
-        boxes[rows] = wide.where(same[:, None], own)
-    return boxes
+    own, sizes = faces.boxes[rows], faces.sizes[rows].amax(1)
+    for distance, (before, after) in enumerate(pairs[:WIDE]):
+        mean = (every[before] + every[after]) / 2
+        reach = torch.cat([own[:, :2] - mean[:, :2], mean[:, 2:] - own[:, 2:]], dim=1).amax(1)
+        matters = (before >= 0) & (box_iou(own, mean).diagonal() >= NEAR) & (reach > BEYOND * sizes)
+        beside[rows[matters], distance] = mean[matters]
+    return beside
 
 
 def _agreed(before: Tensor, rows: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], held: Sequence[_Part]) -> Tensor:

@@ -54,6 +54,8 @@ class Belief:
             between the eyes, of the usable ones: what portraits are chosen by. They are turned less than the face.
         before: ``(N, 1, S, S)`` uint8, the chance, 0 to 255, that something is before the face, in the square around
             its mesh that ``mesh.crop_of_mesh`` tells.
+        beside: ``(N, W, 4)``, boxes where the frames around say that the face is, if that reaches beyond its own, else
+            NaN; see ``smooth``. None for stills.
         aspects: for each face of a video, the conditions of the portraits that it is made of, with their shares, which
             sum to 1; empty for stills, which are made of one portrait each, under their conditions.
         vacant: where faces were expected that the mesh network saw further away, or that were left out; perhaps there
@@ -67,6 +69,7 @@ class Belief:
     look: Tensor
     conditions: Tensor
     before: Tensor
+    beside: Tensor
     vacant: Faces
     aspects: tuple[Aspects, ...] = ()
 
@@ -77,7 +80,8 @@ class Belief:
         no = torch.zeros(len(faces), dtype=torch.bool)
         look, conditions = torch.zeros(len(faces), LOOK), torch.zeros(len(faces), 4)
         before = torch.zeros(len(faces), 1, SIZE, SIZE, dtype=torch.uint8)
-        return cls(faces, nothing, no, no, look, conditions, before, Faces.none())
+        beside = torch.zeros(len(faces), 0, 4)
+        return cls(faces, nothing, no, no, look, conditions, before, beside, Faces.none())
 
     def of(self, rows: Tensor) -> Belief:
         """Of some faces, rows, and of nobody who was expected elsewhere."""
@@ -89,9 +93,18 @@ class Belief:
             self.look[rows],
             self.conditions[rows],
             self.before[rows],
+            self.beside[rows],
             Faces.none(),
             tuple(self.aspects[row] for row in rows.tolist()) if self.aspects else (),
         )
+
+    def spots(self, rows: Tensor) -> tuple[Faces, Tensor]:
+        """What covers of faces ``rows (M,)`` have to hide, these and again ``beside`` them; and whose each is, rows."""
+        beside = self.beside[rows]
+        place, which = beside.isfinite().all(2).nonzero().unbind(1)
+        every = torch.cat([rows, rows[place]])
+        boxes = torch.cat([self.faces.boxes[rows], beside[place, which]])
+        return replace(self.faces[every], boxes=boxes), every
 
 
 def believe(meshes: Meshes, faces: Faces, model: FaceModel) -> Belief:

@@ -317,17 +317,18 @@ def test_personas_that_last_are_covered_later_where_far_too_similar(
 
 
 @pytest.mark.parametrize(
-    ("shares", "distance", "looks"),
+    ("shares", "distance", "looks", "refused"),
     [
-        ([0.0, 0.5], 0.59, [1, 1]),  # half hidden: looked at again, and refused
-        ([0.0, 0.5], 0.61, [1, 1]),
-        ([0.5, 0.0], 0.59, [1, 1]),  # it shows what was hidden: looked at again
-        ([0.0, 0.1], 0.1, [1, 0]),
-        ([0.5, 0.5], 0.1, [1, 0]),
+        ([0.0, 0.6, 0.6], 0.59, [1, 1, 1], [0, 1, 1]),  # who is refused is looked at until that passes
+        ([0.0, 0.6, 0.6], 0.61, [1, 1, 0], [0, 0, 0]),
+        ([0.6, 0.0, 0.0], 0.59, [1, 1, 0], [0, 0, 0]),
+        ([0.6, 0.0, 0.0], 0.49, [1, 1, 1], [0, 1, 1]),
+        ([0.0, 0.1, 0.2], 0.1, [1, 0, 0], [0, 0, 0]),  # rather nothing is before any point
+        ([0.6, 0.6, 0.6], 0.1, [1, 0, 0], [0, 0, 0]),
     ],
 )
 def test_a_face_is_looked_at_again_when_something_is_put_before_it_or_taken_away(
-    picture: Tensor, shares: list[float], distance: float, looks: list[int]
+    picture: Tensor, shares: list[float], distance: float, looks: list[int], refused: list[int]
 ) -> None:
     new = torch.stack([ONE + FAR[0], FAR[1]])
     recognizer = Scripted(torch.stack([ONE, OTHER]), new)
@@ -340,11 +341,25 @@ def test_a_face_is_looked_at_again_when_something_is_put_before_it_or_taken_away
         hidden[:1] = round(255 * share)
         before, asked = Frames(picture[None], (Fraction(number, 25),)), recognizer.looks
         after = Frames(before.pixels.flip(1, 2), before.times)
-        judged, _, _ = audit.judge(before, after, replace(belief, before=hidden), [*MADE])
+        judged, again, _ = audit.judge(before, after, replace(belief, before=hidden), [*MADE])
         assert recognizer.looks - asked == 2 * looks[number]  # at the real face, and at the new one
-        refused = number and looks[number] and share and distance < SAME
-        assert judged[0] is (Outcome.SIMILAR if refused else Outcome.GENERATED)
+        assert judged[0] is (Outcome.SIMILAR if refused[number] else Outcome.GENERATED)
+        assert not again.any()
         new[0] = ONE + distance * FAR[0]
+
+
+@pytest.mark.parametrize(("rows", "looks"), [(8, 0), (60, 1)])
+def test_a_face_is_looked_at_again_when_enough_of_it_is_hidden(picture: Tensor, rows: int, looks: int) -> None:
+    recognizer = Scripted(torch.stack([ONE, OTHER]), FAR)
+    audit = Audit(recognizer, moving=True)  # type: ignore[arg-type]
+    belief = Belief.blind(face_of_noise(torch.tensor([0, 0])))
+    points = load_face_model().mean * 20 + torch.tensor([60.0, 60.0, 0.0])
+    belief = replace(belief, meshes=Meshes(points.expand(2, -1, -1), torch.ones(2)))
+    for hidden in (0, rows):
+        belief.before[:1, :, SIZE // 2 - hidden // 2 : SIZE // 2 + hidden // 2] = 255
+        before, asked = still(picture), recognizer.looks
+        audit.judge(before, Frames(before.pixels.flip(1, 2), before.times), belief, [*MADE])
+    assert recognizer.looks - asked == 2 * looks
 
 
 def test_how_often_faces_are_looked_at_is_bounded(picture: Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anonymizer.batches import Faces, Frames, Meshes
 from anonymizer.face_model import load_face_model
+from anonymizer.networks.occlusion_net import SIZE
 from anonymizer.observe import FADES, FRONTAL, _generous, _turned_less, keep_light
 from anonymizer.trust import LOOK, Belief
 
@@ -53,6 +54,25 @@ def test_a_face_behind_something_of_another_colour_keeps_its_light(size: int) ->
     seen = looks(40)
     seen[10:25, 0], seen[10:25, SATURATION] = -1.0, -1.4
     assert torch.equal(kept(seen, size)[:, 0], torch.zeros(40))
+
+
+@pytest.mark.parametrize(("share", "stays"), [(0.0, False), (0.2, False), (0.5, True), (1.0, True)])
+def test_light_that_is_measured_on_little_of_a_face_is_believed_less(share: float, stays: bool) -> None:
+    """On the few points that are left it may seem as even as before."""
+    seen = looks(40)
+    seen[10:25, 0] = -1.0
+
+    def hide(parts: Iterator[tuple[Frames, Belief]]) -> Iterator[tuple[Frames, Belief]]:
+        points, start = load_face_model().mean * 60, 0
+        for frames, belief in parts:
+            before = belief.before.clone()
+            before[max(10 - start, 0) : max(25 - start, 0), :, :, : round(share * SIZE)] = 255
+            meshes = replace(belief.meshes, points=points.expand(len(frames), -1, -1))
+            yield frames, replace(belief, before=before, meshes=meshes)
+            start += len(frames)
+
+    found = torch.cat([belief.look for _, belief in keep_light(hide(video(seen)))])
+    assert torch.equal(found[:, 0], torch.zeros(40) if stays else seen[:, 0])
 
 
 def test_light_that_changes_all_over_the_face_is_taken_as_it_is() -> None:

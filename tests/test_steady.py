@@ -7,6 +7,7 @@ import torch
 from anonymizer.batches import UNTRACKED, Faces, Frames
 from anonymizer.generate.base import Outcome
 from anonymizer.generate.steady import HOLD, Steady
+from anonymizer.trust import Belief
 
 GOOD, BAD = Outcome.GENERATED, Outcome.FAILED
 
@@ -25,7 +26,7 @@ def hold(
         torch.tensor(tracks or [7] * count),
         torch.ones(count, dtype=torch.bool),
     )
-    covers, steadied = steady.hold(frames, faces, outcomes)
+    covers, steadied = steady.hold(frames, Belief.blind(faces), outcomes)
     changed = [row for row, (new, old) in enumerate(zip(steadied, outcomes, strict=True)) if new is not old]
     assert [row for cover in covers for row in cover.frame.tolist()] == changed
     return steadied

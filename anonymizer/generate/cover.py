@@ -35,7 +35,8 @@ class Cover:
         self, frames: Frames, belief: Belief, personas: Sequence[Persona]
     ) -> tuple[list[Patches], list[Outcome]]:
         """See ``Generator``; ``personas`` are not used."""
-        return self.cover(frames, belief.faces, torch.arange(len(belief.faces))), [Outcome.COVERED] * len(belief.faces)
+        spots = belief.spots(torch.arange(len(belief.faces)))
+        return self.cover(frames, *spots), [Outcome.COVERED] * len(belief.faces)
 
     def cover(self, frames: Frames, faces: Faces, rows: Tensor | None = None) -> list[Patches]:
         """Patches that hide ``faces``, which are these ``rows (N,)`` of those that are replaced."""

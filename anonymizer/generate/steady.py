@@ -11,6 +11,7 @@ from torch import Tensor
 from anonymizer.batches import UNTRACKED, Faces, Frames, Patches
 from anonymizer.generate.base import FAILURES, Outcome
 from anonymizer.generate.cover import Cover
+from anonymizer.trust import Belief
 
 HOLD = 12  # frames for which a face stays covered after a failure
 BORDER = 0.05  # distance from the border of the frame, over the size of the face, at which that may cut the face
@@ -35,17 +36,16 @@ class Steady:
         self._held: dict[int, _Held] = {}  # by track
         self._start = 0  # frames that went by
 
-    def hold(self, frames: Frames, faces: Faces, outcomes: Sequence[Outcome]) -> tuple[list[Patches], list[Outcome]]:
+    def hold(self, frames: Frames, belief: Belief, outcomes: Sequence[Outcome]) -> tuple[list[Patches], list[Outcome]]:
         """Covers for tracked faces, by frame, that follow a failure too soon, and all outcomes with that failure."""
+        faces = belief.faces
         cut = _cut(faces, frames.size).tolist()
         numbers = [self._start + frame for frame in faces.frame.tolist()]
         steadied = [self._next(*face) for face in zip(faces.tracks.tolist(), numbers, outcomes, cut, strict=True)]
         self._start += len(frames)
         self._held = {track: held for track, held in self._held.items() if held.until >= self._start}
-        held = faces[
-            torch.tensor([new is not old for new, old in zip(steadied, outcomes, strict=True)], dtype=torch.bool)
-        ]
-        return self._solid.cover(frames, held), steadied
+        held = [row for row, (new, old) in enumerate(zip(steadied, outcomes, strict=True)) if new is not old]
+        return self._solid.cover(frames, *belief.spots(torch.tensor(held, dtype=torch.int64))), steadied
 
     def _next(self, track: int, frame: int, outcome: Outcome, cut: bool) -> Outcome:
         if track == UNTRACKED or outcome is Outcome.NOT_SEEN:

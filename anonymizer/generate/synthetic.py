@@ -58,7 +58,7 @@ class Synthetic:
         # last and on top is what is surest: who is only expected may well be one of the others
         unseen, failed = (_which(outcomes, which).nonzero()[:, 0] for which in ((Outcome.NOT_SEEN,), FAILURES))
         under = self._fill.cover(frames, belief.vacant) + self._fill.cover(frames, faces[unseen], unseen)
-        return under + patches + self._solid.cover(frames, faces[failed], failed), outcomes
+        return under + patches + self._solid.cover(frames, *belief.spots(failed)), outcomes
 
     def _draw(
         self, frames: Frames, belief: Belief, personas: Sequence[Persona], outcomes: list[Outcome]
