@@ -44,7 +44,7 @@ EVEN = 0.05  # the most by which the chroma of a new face deviates: more is ofte
 NEAR = 0.25  # distances between the eyes within which skin has one colour
 STAINED = 0.12  # the most by which chroma around a vertex is believed to be another
 FADED = 0.7  # how much of that goes
-EVENLY = 0.01  # variance of log brightness up to which it hardly tells how chroma goes with it
+EVENLY = 0.002  # variance of log brightness up to which it hardly tells how chroma goes with it
 PALEST, RICHEST = 0.3, 1.7  # bounds of chroma in light and in shade, over that straight in front
 CONTRAST = (0.5, 1.1)  # bounds of the change of contrast
 
