@@ -165,7 +165,7 @@ def test_shade_is_as_warm_as_on_the_real_face(warmth: float, hidden: str) -> Non
     real = Light.of(measure(*lit, sides[hidden].float()))
     picture, points, normals = ball(torch.full_like(X, 0.5), front.expand(2, 64, 64))
     new = Light.of(measure(picture, points, normals))
-    assert float(real.warmth) == pytest.approx(warmth, abs=0.25)
+    assert float(real.warmth) == pytest.approx(warmth, abs=0.15 if hidden == "nothing" else 0.35)
     assert float(new.warmth) == pytest.approx(0, abs=0.01)
     assert torch.allclose(real.chroma[0], front[:, 0, 0], atol=0.005 if hidden == "nothing" else 0.008)
     added = levelled(real, new, torch.zeros(1, 64 * 64, 2), BASIS)[0] @ TO_YCC.T
