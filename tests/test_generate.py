@@ -357,6 +357,24 @@ def test_of_a_face_that_is_only_expected_all_of_the_box_is_covered(box: tuple[in
     assert (inside == inside[0]).all()
 
 
+@pytest.mark.parametrize("row", [0, 2])
+def test_covers_hide_what_is_beside_a_box_that_jumps(
+    generator: Generator, frames: Frames, faces: Faces, row: int
+) -> None:
+    """Nobody knows the shape of the face, and the frames around say that it is further down."""
+    blind = Belief.blind(faces[torch.tensor([row])])
+    below = blind.faces.boxes + torch.tensor([0.0, 100.0, 0.0, 100.0])
+    belief = replace(blind, beside=torch.stack([below, torch.full((1, 4), float("nan"))], dim=1))
+    patches, _ = generator.generate(frames, belief, PERSONAS[:1])
+    alone, _ = generator.generate(frames, blind, PERSONAS[:1])
+    noise = torch.randint(0, 255, frames.pixels.shape, dtype=torch.uint8)
+    (here, there) = (compose(replace(frames, pixels=noise), part).pixels for part in (alone, patches))
+    x, y = ((below[0, :2] + below[0, 2:]) / 2).int().tolist()
+    spot = (blind.faces.frame[0], slice(y + 30, y + 40), slice(x - 10, x + 10))
+    assert torch.equal(here[spot], noise[spot])
+    assert not torch.equal(there[spot], noise[spot])
+
+
 class Broken(MeshEstimator):
     """Computes no numbers."""
 

@@ -1,5 +1,6 @@
 """Faces and covers do not alternate."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import torch
@@ -70,3 +71,13 @@ def test_a_face_that_failed_while_it_entered_is_free_when_it_is_whole() -> None:
 
 def test_a_face_that_failed_as_a_whole_is_not_freed_by_the_border() -> None:
     assert hold(Steady(), [BAD, GOOD, GOOD], lefts=[10, -15, 10]) == [BAD] * 3
+
+
+def test_held_covers_hide_what_is_beside_a_box_that_jumps() -> None:
+    frames = Frames(torch.zeros(2, 60, 80, 3, dtype=torch.uint8), (Fraction(0),) * 2)
+    box, ones = torch.tensor([[20.0, 10, 50, 50]]).expand(2, -1), torch.ones(2)
+    faces = Faces(torch.arange(2), box, torch.zeros(2, 5, 2), ones, torch.tensor([7, 7]), ones.bool())
+    belief = replace(Belief.blind(faces), beside=box[:, None] + 10)
+    (cover,), _ = Steady().hold(frames, belief, [BAD, GOOD])
+    assert cover.frame.tolist() == [1, 1]
+    assert not torch.equal(cover.to_patch[0], cover.to_patch[1])
