@@ -11,7 +11,7 @@ nobody passes, and the least alike of eight is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -46,12 +46,18 @@ class Audition:
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
             left = [who for who, margins in away.items() if max(margins, default=-1.0) < 0]
-            if not left:
-                break
             tried = [personas[who].another(tries) for who in left]
-            for who, guess in zip(left, self._likeness.guess(self._studio.styles(tried)), strict=True):
-                away[who].append(float(beyond(guess, normalized(views[who])).amin()))
+            margins = self._margins(self._studio.likely_styles(tried), [views[who] for who in left]) if left else []
+            for who, persona, margin in zip(left, tried, margins, strict=True):
+                # few people have other styles than is likely, and to know it they have to be drawn
+                sure = margin if margin < 0 else self._margins(self._studio.styles([persona]), [views[who]])[0]
+                away[who].append(sure)
         return {who: margins.index(max(margins)) for who, margins in away.items()}
+
+    def _margins(self, styles: Tensor, views: Sequence[Tensor]) -> list[float]:
+        """By how much people of styles ``(N, 512)`` are further from all ``views`` of somebody each than ``UNLIKE``."""
+        guesses = self._likeness.guess(styles)
+        return [float(beyond(guess, normalized(seen)).amin()) for guess, seen in zip(guesses, views, strict=True)]
 
 
 def beyond(guesses: Tensor, views: Tensor) -> Tensor:

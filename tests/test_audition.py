@@ -54,21 +54,26 @@ def half(distance: float) -> Tensor:
 
 
 class Stage:
-    """A studio; and a likeness by which personas are so far from ``ME``, by persona and try."""
+    """A studio; and a likeness by which personas are so far from ``ME``, by persona and try, and once drawn."""
 
-    def __init__(self, script: Mapping[Persona, Sequence[float]]) -> None:
+    def __init__(self, script: Mapping[Persona, Sequence[float]], drawn: Mapping[Persona, float] | None = None) -> None:
         self._script = {
             persona.another(tries): distance for persona, row in script.items() for tries, distance in enumerate(row)
         }
+        self._drawn = self._script | dict(drawn or {})
         self.asked: list[list[Persona]] = []
+        self.drawn: list[Persona] = []
+
+    def likely_styles(self, personas: list[Persona]) -> Tensor:
+        self.asked.append(personas)
+        return torch.tensor([[self._script[persona]] for persona in personas])
 
     def styles(self, personas: list[Persona]) -> Tensor:
-        self.asked.append(personas)
-        return torch.zeros(len(personas), 512)
+        self.drawn += personas
+        return torch.tensor([[self._drawn[persona]] for persona in personas])
 
     def guess(self, styles: Tensor) -> Tensor:
-        assert len(styles) == len(self.asked[-1])
-        return torch.stack([at(self._script[persona]) for persona in self.asked[-1]])
+        return torch.stack([at(float(distance)) for distance in styles])
 
 
 def choose(stage: Stage, *personas: Persona, views: Tensor = ME[None]) -> list[int]:
@@ -83,6 +88,17 @@ def test_the_first_who_is_unlike_is_taken() -> None:
         stage = Stage({ANNA: row})
         assert choose(stage, ANNA) == [tries]
         assert stage.asked == [[ANNA.another(number)] for number in range(tries + 1)]
+        assert stage.drawn == [ANNA.another(tries)], "only who may do"
+
+
+def test_who_is_alike_once_drawn_is_not_taken() -> None:
+    row = [UNLIKE - 0.1, UNLIKE + 0.2, UNLIKE + 0.1]
+    stage = Stage({ANNA: row}, {ANNA.another(1): UNLIKE - 0.2})
+    assert choose(stage, ANNA) == [2]
+    assert stage.drawn == [ANNA.another(1), ANNA.another(2)]
+    far = [UNLIKE + 0.1] * CANDIDATES
+    stage = Stage({ANNA: far}, {ANNA.another(tries): UNLIKE - 0.1 - 0.01 * (tries != 4) for tries in range(CANDIDATES)})
+    assert choose(stage, ANNA) == [4], "the least alike, as they are drawn"
 
 
 def test_the_least_alike_of_those_tried_if_nobody_is_unlike() -> None:

@@ -140,7 +140,7 @@ def test_personas_look_as_they_are_wanted(studio: Studio, pictures: Frames) -> N
     condition = load_condition()
 
     def shown(look: Look) -> Tensor:
-        styles = torch.stack([studio._style(Persona(seed, look.attributes)) for seed in range(6)])
+        styles = studio.styles([Persona(seed, look.attributes) for seed in range(6)])
         return condition.attributes(styles)[:, :3].mean(0)
 
     young, old = shown(Look(age=25, gender="woman", skin=55)), shown(Look(age=66, gender="man", skin=-10))

@@ -6,11 +6,14 @@ some. Here it need not be sure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from anonymizer import geometry
+from anonymizer.batches import MESH_POINTS
 from anonymizer.device import Engine
 from anonymizer.fill import fill
 from anonymizer.networks.occlusion_net import SIZE
@@ -20,6 +23,7 @@ DOUBT, SURE = 0.3, 0.6  # chance of something before a face from which it is pai
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # their upper edge
 EYES = (*BROWS, 340, 448, 450, 228, 230, 111)
 FEATURES = (*BROWS, 33, 263, 61, 291, 17)  # outline of brows, eyes and mouth, and all between them
+EVERYWHERE = tuple(range(MESH_POINTS))
 FEWEST = 100  # pixels of sure skin, without which nothing is painted
 EDGE = 3  # pixels around skin that are no skin yet
 MARGIN = 7  # pixels, window: around hair and eyes no colour is taken, around features all is still theirs
@@ -46,11 +50,14 @@ def bare(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
     return torch.lerp(portraits, painted, geometry.enlarge(covered, size // SIZE))
 
 
-def hidden(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
-    """The share ``(N,)`` of each face that something hangs over; arguments as for ``bare``."""
+def hidden(portraits: Tensor, points: Tensor, network: Engine, of: Sequence[int] = EVERYWHERE) -> Tensor:
+    """The share ``(N,)`` of each face, or of what lies between the points ``of`` its mesh, that something hangs over.
+
+    Other arguments as for ``bare``.
+    """
     _, meshes, chances = _look(portraits, points, network)
-    face = outlines(meshes[..., :2], SIZE).to(chances.device)
-    return (face * chances).sum((1, 2, 3)) / face.sum((1, 2, 3)).clamp(min=1)
+    part = outlines(meshes[:, of, :2], SIZE).to(chances.device)
+    return (part * chances).sum((1, 2, 3)) / part.sum((1, 2, 3)).clamp(min=1)
 
 
 def _look(portraits: Tensor, points: Tensor, network: Engine) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
 from typing import NamedTuple, cast
 
 import torch
@@ -22,6 +21,7 @@ from anonymizer.face_model import load_face_model
 from anonymizer.generate.bare import bare
 from anonymizer.generate.base import Persona
 from anonymizer.generate.condition import ATTRIBUTES, Wanted, load_condition
+from anonymizer.generate.flaws import flaws
 from anonymizer.generate.heads import SIZES, EarlyExit
 from anonymizer.generate.looks import Look
 from anonymizer.mesh import MeshEstimator
@@ -29,10 +29,11 @@ from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 from anonymizer.occlusion import load_network
 
 CANDIDATES = 64  # people that are drawn to choose one from
+TRIES = 4  # of these, the most that are looked at
 CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
-ASIDE = ATTRIBUTES.index("light from aside")
+ASIDE, GLASSES = ATTRIBUTES.index("light from aside"), ATTRIBUTES.index("glasses")
 SMALL, SKETCH = SIZES[:2]  # sides of the portraits that are measured: for smaller ones in pictures, and for all others
 AT_REST = (0.0, 0.0, 0.0, 0.9)  # condition of the portraits that tell what people look like
 CACHED = 256 << 20  # bytes of portraits that are kept
@@ -85,8 +86,8 @@ class Studio:
         self._unless_wanted[ASIDE] = self._condition.usual[ASIDE]
         self._device, self._estimator = device, estimator
         self._truncation, self._batch_size = truncation, batch_size
-        self._occlusion = load_network(device) if bared else None
-        self._style = lru_cache(KNOWN)(self._draw_style)
+        self._occlusion, self._bared = load_network(device), bared
+        self._styles: OrderedDict[Persona, Tensor] = OrderedDict()
         self._cache: OrderedDict[Order, Portrait] = OrderedDict()
         self._bytes = 0
 
@@ -117,9 +118,20 @@ class Studio:
         """Portraits from the front, at rest, ``SKETCH`` pixels a side: one and the same of each, for all that asks."""
         return self.portraits([Order(persona, AT_REST, SKETCH) for persona in personas], keep=True)
 
+    def likely_styles(self, personas: Sequence[Persona]) -> Tensor:
+        """The ``styles`` of most of them, unless it shows when they are drawn that these have flaws: ``(N, 512)``."""
+        return torch.stack([self._candidates(persona)[0] for persona in personas])
+
     def styles(self, personas: Sequence[Persona]) -> Tensor:
         """What the network draws people from, as they happen to look: ``(N, 512)``."""
-        return torch.stack([self._style(persona) for persona in personas])
+        new = [persona for persona in dict.fromkeys(personas) if persona not in self._styles]
+        for start in range(0, len(new), self._batch_size):
+            group = new[start : start + self._batch_size]
+            self._styles |= zip(group, self._draw_styles(group), strict=True)
+        found = torch.stack([self._styles[persona] for persona in personas])
+        while len(self._styles) > KNOWN:
+            self._styles.popitem(last=False)
+        return found
 
     def _draw(self, orders: list[Order], keep: bool) -> list[Portrait]:
         """Portraits of one size. What they show is found out with sketches, as large ones take long to draw.
@@ -160,9 +172,7 @@ class Studio:
             missed[rows[closer]] = off[closer]
             for new, row in zip(closer.tolist(), rows[closer].tolist(), strict=True):
                 portraits[row] = drawn[new]
-        pixels = torch.stack([portrait.pixels for portrait in portraits])
-        points = torch.stack([portrait.points for portrait in portraits])
-        pictures = self._finished(pixels, points)
+        pictures = self._finished(*_pictures(portraits))
         return [portrait._replace(pixels=picture) for portrait, picture in zip(portraits, pictures, strict=True)]
 
     def _missed(self, portraits: Sequence[Portrait], wanted: Tensor) -> Tensor:
@@ -187,7 +197,7 @@ class Studio:
         return ((self._engine(size)(w.to(self._device)) + 1) / 2).clamp(0, 1)
 
     def _finished(self, pictures: Tensor, points: Tensor) -> Tensor:
-        return bare(pictures, points, self._occlusion) if self._occlusion else pictures
+        return bare(pictures, points, self._occlusion) if self._bared else pictures
 
     def _engine(self, size: int) -> engines.Engine:
         """The network for portraits of a size, loaded when it is first needed."""
@@ -196,10 +206,31 @@ class Studio:
             self._engines[size] = engines.compile(module, self._device, torch.zeros(1, 512))
         return self._engines[size]
 
-    def _draw_style(self, persona: Persona) -> Tensor:
-        """The style ``(512,)`` of a persona: of many that the seed draws, the one with the fewest flaws, who is nearest
-        to what is wanted and to what fits most heads, made into that: without flaws, beard, glasses and light from
-        aside, and of middle age, unless they are asked for.
+    def _draw_styles(self, personas: Sequence[Persona]) -> Tensor:
+        """The styles ``(N, 512)`` of personas: of their candidates the first one that shows no flaws, or the fewest."""
+        candidates = torch.stack([self._candidates(persona) for persona in personas])
+        asked = torch.stack([_numbers(persona.attributes)[GLASSES] for persona in personas])
+        glasses = asked > self._condition.usual[GLASSES]
+        best, least = candidates[:, 0].clone(), torch.full((len(personas),), math.inf)
+        for tried in candidates.unbind(1):
+            rows = (least > 0).nonzero()[:, 0]
+            if not len(rows):
+                break
+            found = self._flaws(tried[rows], glasses[rows])
+            fewer = found < least[rows]
+            best[rows[fewer]], least[rows[fewer]] = tried[rows[fewer]], found[fewer]
+        return self._condition.become(best, torch.stack([_numbers(persona.changes) for persona in personas]))
+
+    def _flaws(self, w: Tensor, glasses: Tensor) -> Tensor:
+        """What ``flaws`` sees in people of styles ``(N, 512)`` at rest, roughly, who may wear ``glasses``: ``(N,)``."""
+        wanted = torch.tensor(AT_REST).expand(len(w), -1)
+        pixels, points = _pictures(self._take(self._condition.steer(w, wanted), SMALL, exact=False))
+        return flaws(pixels, points, self._model.normals(points), self._occlusion, glasses)
+
+    def _candidates(self, persona: Persona) -> Tensor:
+        """Styles ``(TRIES, 512)``: of many that the seed draws, those with the fewest flaws, as they are predicted, who
+        are nearest to what is wanted and to what fits most heads, made into that: without flaws, beard, glasses and
+        light from aside, and of middle age, unless they are asked for.
         """
         noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
@@ -210,9 +241,8 @@ class Studio:
         if asked[AGE].isnan():
             aim[:, AGE] = shown[:, AGE].clamp(*AGES)
         away = (shown - aim).abs() / self._condition.spread
-        best = (excess.sum(1) + away.sum(1)).argmin()
-        person = self._condition.become(w[best, None], aim[best, None], self._condition.flaw_limits)
-        return self._condition.become(person, _numbers(persona.changes)[None])[0]
+        best = (excess.sum(1) + away.sum(1)).argsort()[:TRIES]
+        return self._condition.become(w[best], aim[best], self._condition.flaw_limits)
 
     def _recall(self, order: Order) -> Portrait:
         self._cache.move_to_end(order)
@@ -224,6 +254,11 @@ class Studio:
         while self._bytes > CACHED:
             _, oldest = self._cache.popitem(last=False)
             self._bytes -= oldest.pixels.nbytes
+
+
+def _pictures(portraits: Sequence[Portrait]) -> tuple[Tensor, Tensor]:
+    """Pixels ``(N, 3, S, S)`` and meshes ``(N, 468, 3)``."""
+    return torch.stack([portrait.pixels for portrait in portraits]), torch.stack([p.points for p in portraits])
 
 
 def _numbers(values: Wanted) -> Tensor:

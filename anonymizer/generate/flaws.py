@@ -1,0 +1,50 @@
+"""Tells portraits that would give themselves away on any head.
+
+What ``condition`` predicts from styles keeps most of them out. Few are much worse than predicted: hands and microphones
+before the mouth, sunglasses, brims, shadows of leaves. These have to be looked at.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anonymizer import light
+from anonymizer.device import Engine
+from anonymizer.generate import attributes
+from anonymizer.generate.bare import FEATURES, hidden
+
+SIZE = 256  # pixels, side of the pictures in which colours are measured
+# the share of brows, eyes, mouth and what is between them that is hidden, ``attributes.shade`` and ``fringe``, and the
+# logarithms of ``Light.contrast`` and ``Light.saturation``: what portraits may have of each, and how much more is bad
+MOST = torch.tensor([0.01, 0.15, -1.6, -2.6, -2.75])
+WORSE = torch.tensor([0.01, 0.05, 0.3, 0.2, 0.2])
+
+
+def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, glasses: Tensor) -> Tensor:
+    """By how much faces have more of anything than portraits may have, ``(N,)``; 0 for none.
+
+    Args:
+        portraits: ``(N, 3, S, S)`` float32 in 0..1, RGB, S a power of two of 128 or more.
+        points: meshes ``(N, 468, 3)`` in pixels.
+        normals: ``(N, 468, 3)`` of the meshes.
+        network: see ``occlusion.load_network``.
+        glasses: who is to wear some, ``(N,)`` bool; they may hide the eyes.
+    """
+    side = portraits.shape[-1]
+    pictures = portraits.cpu()
+    shades = light.Light.of(light.measure(pictures, points[..., :2] / side, normals))
+    even = F.avg_pool2d(F.interpolate(pictures, SIZE, mode="bilinear", align_corners=False), 3, 1, 1)
+    flat = points[..., :2] * (SIZE / side)
+    found = torch.stack(
+        [
+            hidden(portraits, points, network, FEATURES).cpu() * ~glasses,
+            attributes.shade(even, flat),
+            attributes.fringe(even, flat),
+            shades.contrast.log(),
+            shades.saturation.log(),
+        ],
+        dim=1,
+    )
+    return ((found - MOST) / WORSE).clamp(min=0).sum(1)
