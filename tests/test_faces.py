@@ -119,5 +119,11 @@ def test_heads_turn_and_people_stay(seed: int, yaw: float, pitch: float) -> None
     read = condition.read(after)
     assert torch.allclose(read[:, CONDITIONS.index("yaw")], torch.tensor(yaw), atol=0.3)
     assert torch.allclose(read[:, CONDITIONS.index("mouth open")], torch.tensor(0.2), atol=0.01)
-    change = (condition.attributes(after) - condition.attributes(before)).abs() / condition.spread
-    assert (change[:, [place - len(CONDITIONS) for place in LASTING]] < 0.02).all()
+    change = torch.cat(
+        [
+            (condition.attributes(after) - condition.attributes(before)) / condition.spread,
+            condition.flaws(after) - condition.flaws(before),
+        ],
+        dim=1,
+    )
+    assert (change.abs()[:, [place - len(CONDITIONS) for place in LASTING]] < 0.02).all()

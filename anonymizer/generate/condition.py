@@ -38,8 +38,11 @@ FLAWS = (
     "uneven light",
     "coloured light",
 )
-# what stays when a head turns or speaks: places among conditions and attributes
-LASTING = tuple(len(CONDITIONS) + ATTRIBUTES.index(name) for name in ("age", "man", "skin", "light from aside"))
+# what stays when a head turns or speaks: places among conditions, attributes and flaws
+LASTING = tuple(
+    len(CONDITIONS) + (*ATTRIBUTES, *FLAWS).index(name)
+    for name in ("age", "man", "skin", "glasses", "light from aside", *FLAWS)
+)
 
 Wanted = tuple[float | None, ...]
 """Values of which those that are None are left to chance."""
@@ -106,8 +109,7 @@ class Condition:
         """Move styles by the shortest step that gives them ``wanted (N, A)`` attributes, and no more than ``limits
         (F,)`` of each flaw.
 
-        What is NaN stays as it is, and so do the pose of the head and, if there are limits, lesser flaws. ``steer``
-        leaves flaws open: heads that it moved show a little more of them.
+        What is NaN stays as it is, and so do the pose of the head and, if there are limits, lesser flaws.
         """
         head = torch.zeros(len(w), len(CONDITIONS))
         head[:, MOUTH] = torch.nan

@@ -15,10 +15,11 @@ from anonymizer.device import Engine
 from anonymizer.generate import attributes
 from anonymizer.generate.bare import FEATURES, hidden
 
+MIDDLE = (*FEATURES, 152)  # outline of brows, eyes, mouth and chin, and all between them
 SIZE = 256  # pixels, side of the pictures in which colours are measured
-# the share of brows, eyes, mouth and what is between them that is hidden, ``attributes.shade`` and ``fringe``, and the
-# logarithms of ``Light.contrast`` and ``Light.saturation``: what portraits may have of each, and how much more is bad
-MOST = torch.tensor([0.01, 0.15, -1.6, -2.6, -2.75])
+# the share of the ``MIDDLE`` that is hidden, ``attributes.shade`` and ``fringe``, and the logarithms of
+# ``Light.contrast`` and ``Light.saturation``: what portraits may have of each, and how much more is bad
+MOST = torch.tensor([0.006, 0.15, -1.6, -2.6, -2.75])
 WORSE = torch.tensor([0.01, 0.05, 0.3, 0.2, 0.2])
 
 
@@ -39,7 +40,7 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
     flat = points[..., :2] * (SIZE / side)
     found = torch.stack(
         [
-            hidden(portraits, points, network, FEATURES).cpu() * ~glasses,
+            hidden(portraits, points, network, MIDDLE).cpu() * ~glasses,
             attributes.shade(even, flat),
             attributes.fringe(even, flat),
             shades.contrast.log(),
