@@ -1,7 +1,7 @@
-"""Chooses whom people are replaced by before anything is drawn, so that nobody is replaced by somebody who is alike.
+"""Chooses whom people are replaced by before faces are drawn, so that nobody is replaced by somebody who is alike.
 
 Of the personas to whom a seed leads, the first one is taken whose looks at rest, as they are guessed from the style,
-are unlike all that is known of the person. So the choice depends on no picture that is made.
+are unlike all that is known of the person. So the choice depends on no face that is made.
 
 Such a guess tells only roughly how far the face will be that is made, with other hair, light, pose and expression: the
 ``audit`` looks at that. The limits are such that a quarter of all personas pass (``tests/bench/auditions.py``), so
@@ -45,14 +45,25 @@ class Audition:
         """
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
-            left = [who for who, margins in away.items() if max(margins, default=-1.0) < 0]
+            left = [who for who, margins in away.items() if not max(margins, default=-1.0) >= 0]
+            if not left:
+                break
             tried = [personas[who].another(tries) for who in left]
-            margins = self._margins(self._studio.likely_styles(tried), [views[who] for who in left]) if left else []
+            margins = self._margins(self._studio.likely_styles(tried), [views[who] for who in left])
             for who, persona, margin in zip(left, tried, margins, strict=True):
-                # few people have other styles than is likely, and to know it they have to be drawn
-                sure = margin if margin < 0 else self._margins(self._studio.styles([persona]), [views[who]])[0]
-                away[who].append(sure)
-        return {who: margins.index(max(margins)) for who, margins in away.items()}
+                away[who].append(self._sure(persona, views[who]) if margin >= 0 else margin)
+        return {who: self._most(personas[who], margins, views[who]) for who, margins in away.items()}
+
+    def _most(self, persona: Persona, margins: list[float], views: Tensor) -> int:
+        """The try with the largest margin; all of those that are larger than it are sure."""
+        sure: dict[int, float] = {}
+        while (best := max(range(len(margins)), key=lambda tries: sure.get(tries, margins[tries]))) not in sure:
+            sure[best] = self._sure(persona.another(best), views)
+        return best
+
+    def _sure(self, persona: Persona, views: Tensor) -> float:
+        """The margin of somebody as they are drawn: few look otherwise than is likely, but that takes longer."""
+        return self._margins(self._studio.styles([persona]), [views])[0]
 
     def _margins(self, styles: Tensor, views: Sequence[Tensor]) -> list[float]:
         """By how much people of styles ``(N, 512)`` are further from all ``views`` of somebody each than ``UNLIKE``."""

@@ -12,15 +12,17 @@ from torch import Tensor
 
 from anonymizer import light
 from anonymizer.device import Engine
+from anonymizer.errors import WeightsError
 from anonymizer.generate import attributes
-from anonymizer.generate.bare import FEATURES, hidden
+from anonymizer.generate.bare import BROWS, hidden
 
-MIDDLE = (*FEATURES, 152)  # outline of brows, eyes, mouth and chin, and all between them
+UPPER = (*BROWS, 33, 263, 2)  # outline of brows, eyes and nose, and all between them
+LOWER = (2, 61, 291, 152)  # and of mouth and chin
 SIZE = 256  # pixels, side of the pictures in which colours are measured
-# the share of the ``MIDDLE`` that is hidden, ``attributes.shade`` and ``fringe``, and the logarithms of
+# the shares of ``UPPER`` and ``LOWER`` that are hidden, ``attributes.shade`` and ``fringe``, and the logarithms of
 # ``Light.contrast`` and ``Light.saturation``: what portraits may have of each, and how much more is bad
-MOST = torch.tensor([0.006, 0.15, -1.6, -2.6, -2.75])
-WORSE = torch.tensor([0.01, 0.05, 0.3, 0.2, 0.2])
+MOST = torch.tensor([0.006, 0.006, 0.15, -1.6, -2.6, -2.75])
+WORSE = torch.tensor([0.01, 0.01, 0.05, 0.3, 0.2, 0.2])
 
 
 def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, glasses: Tensor) -> Tensor:
@@ -31,7 +33,10 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
         points: meshes ``(N, 468, 3)`` in pixels.
         normals: ``(N, 468, 3)`` of the meshes.
         network: see ``occlusion.load_network``.
-        glasses: who is to wear some, ``(N,)`` bool; they may hide the eyes.
+        glasses: who is to wear some, ``(N,)`` bool; they may hide what is around the eyes.
+
+    Raises:
+        WeightsError: the networks give no numbers.
     """
     side = portraits.shape[-1]
     pictures = portraits.cpu()
@@ -40,7 +45,8 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
     flat = points[..., :2] * (SIZE / side)
     found = torch.stack(
         [
-            hidden(portraits, points, network, MIDDLE).cpu() * ~glasses,
+            hidden(portraits, points, network, UPPER).cpu() * ~glasses,
+            hidden(portraits, points, network, LOWER).cpu(),
             attributes.shade(even, flat),
             attributes.fringe(even, flat),
             shades.contrast.log(),
@@ -48,4 +54,6 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
         ],
         dim=1,
     )
+    if not found.isfinite().all():
+        raise WeightsError("nothing can be told of a portrait: does the device compute rightly?")
     return ((found - MOST) / WORSE).clamp(min=0).sum(1)

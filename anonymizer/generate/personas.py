@@ -28,8 +28,7 @@ from anonymizer.mesh import MeshEstimator
 from anonymizer.networks.mobile_stylegan import SynthesisNetwork
 from anonymizer.occlusion import load_network
 
-CANDIDATES = 64  # people that are drawn to choose one from
-TRIES = 4  # of these, the most that are looked at
+DRAWN, LOOKED_AT = 64, 4  # styles from which somebody's is chosen, and the most of them that are looked at
 CORRECTIONS = 2  # times that a portrait is drawn again which misses what was ordered
 TOLERANCE = 0.2  # by which it may miss that, in steps of ``CELL``
 AGE, AGES = ATTRIBUTES.index("age"), (22.0, 42.0)  # years that look least odd on other heads, unless one is asked for
@@ -119,16 +118,18 @@ class Studio:
         return self.portraits([Order(persona, AT_REST, SKETCH) for persona in personas], keep=True)
 
     def likely_styles(self, personas: Sequence[Persona]) -> Tensor:
-        """The ``styles`` of most of them, unless it shows when they are drawn that these have flaws: ``(N, 512)``."""
-        return torch.stack([self._candidates(persona)[0] for persona in personas])
+        """The ``styles`` of most of them, without looking at anybody: ``(N, 512)``."""
+        return self._changed(torch.stack([self._candidates(persona)[0] for persona in personas]), personas)
 
     def styles(self, personas: Sequence[Persona]) -> Tensor:
-        """What the network draws people from, as they happen to look: ``(N, 512)``."""
-        new = [persona for persona in dict.fromkeys(personas) if persona not in self._styles]
-        for start in range(0, len(new), self._batch_size):
-            group = new[start : start + self._batch_size]
-            self._styles |= zip(group, self._draw_styles(group), strict=True)
-        found = torch.stack([self._styles[persona] for persona in personas])
+        """What the network draws people from, as they happen to look: ``(N, 512)``.
+
+        Which of some styles that is hangs on a rough drawing of each: in few cases another device chooses another one.
+
+        Raises:
+            WeightsError: the networks give no numbers.
+        """
+        found = torch.stack([self._recalled_style(persona) for persona in personas])
         while len(self._styles) > KNOWN:
             self._styles.popitem(last=False)
         return found
@@ -206,33 +207,40 @@ class Studio:
             self._engines[size] = engines.compile(module, self._device, torch.zeros(1, 512))
         return self._engines[size]
 
-    def _draw_styles(self, personas: Sequence[Persona]) -> Tensor:
-        """The styles ``(N, 512)`` of personas: of their candidates the first one that shows no flaws, or the fewest."""
-        candidates = torch.stack([self._candidates(persona) for persona in personas])
-        asked = torch.stack([_numbers(persona.attributes)[GLASSES] for persona in personas])
-        glasses = asked > self._condition.usual[GLASSES]
-        best, least = candidates[:, 0].clone(), torch.full((len(personas),), math.inf)
-        for tried in candidates.unbind(1):
-            rows = (least > 0).nonzero()[:, 0]
-            if not len(rows):
+    def _recalled_style(self, persona: Persona) -> Tensor:
+        if persona not in self._styles:
+            self._styles[persona] = self._changed(self._draw_style(persona)[None], [persona])[0]
+        self._styles.move_to_end(persona)
+        return self._styles[persona]
+
+    def _changed(self, w: Tensor, personas: Sequence[Persona]) -> Tensor:
+        return self._condition.become(w, torch.stack([_numbers(persona.changes) for persona in personas]))
+
+    def _draw_style(self, persona: Persona) -> Tensor:
+        """The style ``(512,)`` of a persona: of the candidates the first one that shows no flaws, or the fewest.
+
+        One at a time, so that it does not hang on what else is drawn.
+        """
+        glasses = _numbers(persona.attributes)[GLASSES, None] > self._condition.usual[GLASSES]
+        candidates, found = self._candidates(persona), list[float]()
+        for style in candidates:
+            found.append(float(self._flaws(style[None], glasses)))
+            if not found[-1]:
                 break
-            found = self._flaws(tried[rows], glasses[rows])
-            fewer = found < least[rows]
-            best[rows[fewer]], least[rows[fewer]] = tried[rows[fewer]], found[fewer]
-        return self._condition.become(best, torch.stack([_numbers(persona.changes) for persona in personas]))
+        return candidates[found.index(min(found))]
 
     def _flaws(self, w: Tensor, glasses: Tensor) -> Tensor:
-        """What ``flaws`` sees in people of styles ``(N, 512)`` at rest, roughly, who may wear ``glasses``: ``(N,)``."""
+        """What ``flaws`` sees in styles ``(N, 512)`` at rest, roughly, of whom some wear ``glasses (N,)``: ``(N,)``."""
         wanted = torch.tensor(AT_REST).expand(len(w), -1)
         pixels, points = _pictures(self._take(self._condition.steer(w, wanted), SMALL, exact=False))
         return flaws(pixels, points, self._model.normals(points), self._occlusion, glasses)
 
     def _candidates(self, persona: Persona) -> Tensor:
-        """Styles ``(TRIES, 512)``: of many that the seed draws, those with the fewest flaws, as they are predicted, who
-        are nearest to what is wanted and to what fits most heads, made into that: without flaws, beard, glasses and
-        light from aside, and of middle age, unless they are asked for.
+        """Styles ``(LOOKED_AT, 512)``: of many that the seed draws, those with the fewest flaws as predicted, who are
+        nearest to what is wanted and to what fits most heads, made into that: without flaws, beard, glasses and light
+        from aside, and of middle age, unless they are asked for.
         """
-        noise = torch.randn(CANDIDATES, 512, generator=torch.Generator().manual_seed(persona.seed))
+        noise = torch.randn(DRAWN, 512, generator=torch.Generator().manual_seed(persona.seed))
         w = self._condition.truncate(self._mapping(noise), self._truncation)
         excess = (self._condition.flaws(w) - self._condition.flaw_limits).clamp(min=0)
         shown, asked = self._condition.attributes(w), _numbers(persona.attributes)
@@ -241,7 +249,7 @@ class Studio:
         if asked[AGE].isnan():
             aim[:, AGE] = shown[:, AGE].clamp(*AGES)
         away = (shown - aim).abs() / self._condition.spread
-        best = (excess.sum(1) + away.sum(1)).argsort()[:TRIES]
+        best = (excess.sum(1) + away.sum(1)).argsort()[:LOOKED_AT]
         return self._condition.become(w[best], aim[best], self._condition.flaw_limits)
 
     def _recall(self, order: Order) -> Portrait:
