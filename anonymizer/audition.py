@@ -11,6 +11,7 @@ nobody passes, and the least alike of eight is taken.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -45,7 +46,7 @@ class Audition:
         """
         away: dict[int, list[float]] = {who: [] for who in personas}
         for tries in range(CANDIDATES):
-            left = [who for who, margins in away.items() if not max(margins, default=-1.0) >= 0]
+            left = [who for who, margins in away.items() if max(margins, default=-1.0) < 0]
             if not left:
                 break
             tried = [personas[who].another(tries) for who in left]
@@ -68,7 +69,8 @@ class Audition:
     def _margins(self, styles: Tensor, views: Sequence[Tensor]) -> list[float]:
         """By how much people of styles ``(N, 512)`` are further from all ``views`` of somebody each than ``UNLIKE``."""
         guesses = self._likeness.guess(styles)
-        return [float(beyond(guess, normalized(seen)).amin()) for guess, seen in zip(guesses, views, strict=True)]
+        far = [beyond(guess, normalized(seen)).amin() for guess, seen in zip(guesses, views, strict=True)]
+        return [float(margin.nan_to_num(-math.inf)) for margin in far]
 
 
 def beyond(guesses: Tensor, views: Tensor) -> Tensor:

@@ -105,6 +105,12 @@ def test_who_is_alike_once_drawn_is_not_taken() -> None:
     assert set(stage.drawn) == {ANNA, ANNA.another(1)}
 
 
+def test_who_cannot_be_told_is_taken_for_alike() -> None:
+    stage = Stage({ANNA: [float("nan"), UNLIKE - 0.3, float("nan"), UNLIKE + 0.1]})
+    assert choose(stage, ANNA) == [3]
+    assert choose(Stage({ANNA: [float("nan"), *[UNLIKE - 0.3] * (CANDIDATES - 1)]}), ANNA) == [1]
+
+
 def test_the_least_alike_of_those_tried_if_nobody_is_unlike() -> None:
     row = [0.3, 0.4, UNLIKE - 0.01, *[0.5] * (CANDIDATES - 3), 0.9]
     stage = Stage({ANNA: row})

@@ -246,6 +246,7 @@ def test_an_eye_that_shuts_is_seen_to_shut(
     before = opening(observe(frames, faces, meshes))
     narrower = torch.stack([opening(winked(shut)) / before for shut in (0, 1)]).mean(1)
     assert narrower.diagonal().mean() < 0.7
+    assert narrower.diagonal().max() < 0.85
     assert narrower.flip(1).diagonal().min() > 0.9
 
 

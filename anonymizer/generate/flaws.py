@@ -19,10 +19,12 @@ from anonymizer.generate.bare import BROWS, hidden
 UPPER = (*BROWS, 33, 263, 2)  # outline of brows, eyes and nose, and all between them
 LOWER = (2, 61, 291, 152)  # and of mouth and chin
 SIZE = 256  # pixels, side of the pictures in which colours are measured
-# the shares of ``UPPER`` and ``LOWER`` that are hidden, ``attributes.shade`` and ``fringe``, and the logarithms of
-# ``Light.contrast`` and ``Light.saturation``: what portraits may have of each, and how much more is bad
-MOST = torch.tensor([0.006, 0.006, 0.15, -1.6, -2.6, -2.75])
-WORSE = torch.tensor([0.01, 0.01, 0.05, 0.3, 0.2, 0.2])
+# the share of the ``UPPER`` part that is hidden, ``attributes.shade`` and ``fringe``, the share of the ``LOWER`` part,
+# and the logarithms of ``Light.contrast`` and ``Light.saturation``: what portraits may have of each, and how much more
+# is bad
+MOST = torch.tensor([0.006, 0.15, -1.6, 0.006, -2.6, -2.75])
+WORSE = torch.tensor([0.01, 0.05, 0.3, 0.01, 0.2, 0.2])
+GLASSES = slice(3)  # places of what glasses do, too
 
 
 def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, glasses: Tensor) -> Tensor:
@@ -33,7 +35,7 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
         points: meshes ``(N, 468, 3)`` in pixels.
         normals: ``(N, 468, 3)`` of the meshes.
         network: see ``occlusion.load_network``.
-        glasses: who is to wear some, ``(N,)`` bool; they may hide what is around the eyes.
+        glasses: who is to wear some, ``(N,)`` bool; they may hide and shade what is around the eyes.
 
     Raises:
         WeightsError: the networks give no numbers.
@@ -45,10 +47,10 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
     flat = points[..., :2] * (SIZE / side)
     found = torch.stack(
         [
-            hidden(portraits, points, network, UPPER).cpu() * ~glasses,
-            hidden(portraits, points, network, LOWER).cpu(),
+            hidden(portraits, points, network, UPPER).cpu(),
             attributes.shade(even, flat),
             attributes.fringe(even, flat),
+            hidden(portraits, points, network, LOWER).cpu(),
             shades.contrast.log(),
             shades.saturation.log(),
         ],
@@ -56,4 +58,6 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
     )
     if not found.isfinite().all():
         raise WeightsError("nothing can be told of a portrait: does the device compute rightly?")
-    return ((found - MOST) / WORSE).clamp(min=0).sum(1)
+    more = ((found - MOST) / WORSE).clamp(min=0)
+    more[glasses, GLASSES] = 0
+    return more.sum(1)
