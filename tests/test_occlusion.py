@@ -45,7 +45,7 @@ def estimator(model: FaceModel) -> OcclusionEstimator:
 @pytest.fixture(scope="module")
 def portraits(studio: Studio) -> list[Portrait]:
     neutral = tuple(load_condition().neutral.tolist())
-    orders = [Order(Persona(seed, look.attributes), neutral, SIZE) for seed, look in enumerate(PEOPLE, start=40)]
+    orders = [Order(Persona(seed, look.attributes), neutral, SIZE) for seed, look in enumerate(PEOPLE, start=41)]
     return studio.portraits(orders, keep=False)
 
 
