@@ -117,7 +117,10 @@ def test_a_generator_that_copies_faces_gets_none_out(
     ("height", "part"), [(24, "all"), (24, "left"), *product((40, 60, 150), ("eyes", "left", "mouth", "all"))]
 )
 def test_parts_of_real_faces_are_seen(portraits: list[Portrait], height: int, part: str) -> None:
-    """Whatever the size of a face, and though the light on it is another one."""
+    """Whatever the size of a face, and though the light on it is another one.
+
+    Of the eyes alone, at 40 pixels, that holds for two of three pairs of people; of all else for nearly all.
+    """
     real, new = (resized(portrait, height) for portrait in portraits[:2])
     rows, columns = {
         "eyes": (slice(int(0.6 * height), int(0.9 * height)), slice(None)),
