@@ -119,7 +119,7 @@ def test_a_generator_that_copies_faces_gets_none_out(
 def test_parts_of_real_faces_are_seen(portraits: list[Portrait], height: int, part: str) -> None:
     """Whatever the size of a face, and though the light on it is another one.
 
-    Of the eyes alone, at 40 pixels, that holds for two of three pairs of people; of all else for nearly all.
+    Of the eyes alone, where faces are small, that does not hold for all people.
     """
     real, new = (resized(portrait, height) for portrait in portraits[:2])
     rows, columns = {

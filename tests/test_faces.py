@@ -18,15 +18,14 @@ from anonymizer.generate.looks import Look
 from anonymizer.provenance import SYNTHETIC
 from pipelines.faces import LIST, wanted
 
+STAYS = ("age", "man", "skin", "glasses", "light from aside")
+
 SIZE = ("--size", "64")
 
 
 def pixels(path: str) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB")).astype(int)
-
-
-STAYS = ("age", "man", "skin", "glasses", "light from aside")
 
 
 def styles(seed: int, count: int) -> torch.Tensor:

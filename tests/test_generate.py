@@ -227,10 +227,7 @@ def test_the_new_face_has_pose_and_expression_of_the_old(
 def test_an_eye_that_shuts_is_seen_to_shut(
     synthetic: Synthetic, frames: Frames, faces: Faces, meshes: Meshes, estimator: MeshEstimator
 ) -> None:
-    """Lids are taken from the real face, and found again in the new one; the other eye stays open.
-
-    Of smiling eyes, narrow before they shut, landmarks tell little: hence both eyes of all faces are averaged.
-    """
+    """Lids are taken from the real face, and found again in the new one; the other eye stays open."""
     model = load_face_model()
 
     def opening(belief: Belief) -> torch.Tensor:
@@ -245,8 +242,7 @@ def test_an_eye_that_shuts_is_seen_to_shut(
 
     before = opening(observe(frames, faces, meshes))
     narrower = torch.stack([opening(winked(shut)) / before for shut in (0, 1)]).mean(1)
-    assert narrower.diagonal().mean() < 0.7
-    assert narrower.diagonal().max() < 0.85
+    assert narrower.diagonal().max() < 0.7
     assert narrower.flip(1).diagonal().min() > 0.9
 
 

@@ -50,14 +50,19 @@ def bare(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
     return torch.lerp(portraits, painted, geometry.enlarge(covered, size // SIZE))
 
 
-def hidden(portraits: Tensor, points: Tensor, network: Engine, of: Sequence[int] = EVERYWHERE) -> Tensor:
-    """The share ``(N,)`` of each face, or of what lies between the points ``of`` its mesh, that something hangs over.
+def hidden(portraits: Tensor, points: Tensor, network: Engine) -> Tensor:
+    """The share ``(N,)`` of each face that something hangs over; arguments as for ``bare``."""
+    return hidden_parts(portraits, points, network, [EVERYWHERE])[:, 0]
 
-    Other arguments as for ``bare``.
-    """
+
+def hidden_parts(portraits: Tensor, points: Tensor, network: Engine, parts: Sequence[Sequence[int]]) -> Tensor:
+    """The same of what lies between some points of each mesh, ``(N, K)`` for K ``parts``."""
     _, meshes, chances = _look(portraits, points, network)
-    part = outlines(meshes[:, of, :2], SIZE).to(chances.device)
-    return (part * chances).sum((1, 2, 3)) / part.sum((1, 2, 3)).clamp(min=1)
+    shares = []
+    for part in parts:
+        area = outlines(meshes[:, part, :2], SIZE).to(chances.device)
+        shares.append((area * chances).sum((1, 2, 3)) / area.sum((1, 2, 3)).clamp(min=1))
+    return torch.stack(shares, dim=1)
 
 
 def _look(portraits: Tensor, points: Tensor, network: Engine) -> tuple[Tensor, Tensor, Tensor]:

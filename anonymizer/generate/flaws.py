@@ -14,7 +14,7 @@ from anonymizer import light
 from anonymizer.device import Engine
 from anonymizer.errors import WeightsError
 from anonymizer.generate import attributes
-from anonymizer.generate.bare import BROWS, hidden
+from anonymizer.generate.bare import BROWS, hidden_parts
 
 UPPER = (*BROWS, 33, 263, 2)  # outline of brows, eyes and nose, and all between them
 LOWER = (2, 61, 291, 152)  # and of mouth and chin
@@ -45,12 +45,13 @@ def flaws(portraits: Tensor, points: Tensor, normals: Tensor, network: Engine, g
     shades = light.Light.of(light.measure(pictures, points[..., :2] / side, normals))
     even = F.avg_pool2d(F.interpolate(pictures, SIZE, mode="bilinear", align_corners=False), 3, 1, 1)
     flat = points[..., :2] * (SIZE / side)
+    upper, lower = hidden_parts(portraits, points, network, [UPPER, LOWER]).cpu().unbind(1)
     found = torch.stack(
         [
-            hidden(portraits, points, network, UPPER).cpu(),
+            upper,
             attributes.shade(even, flat),
             attributes.fringe(even, flat),
-            hidden(portraits, points, network, LOWER).cpu(),
+            lower,
             shades.contrast.log(),
             shades.saturation.log(),
         ],
